@@ -1,0 +1,9 @@
+ARG VERSION=0.0.0-dev
+ARG REVISION=unknown
+ENV SERVICE_VERSION=$VERSION
+LABEL org.opencontainers.image.title=[[ dockerfile(service_name) ]] \
+      org.opencontainers.image.description=[[ dockerfile(description) ]] \
+      org.opencontainers.image.source=[[ dockerfile(repository_url) ]] \
+      org.opencontainers.image.vendor=[[ dockerfile(team) ]] \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION
