@@ -1,0 +1,112 @@
+"""The command line of the engines: `python -m tests.engines install`."""
+
+import argparse
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from slipway.errors import SlipwayError
+
+from tests.engines import cache, catalogue
+from tests.engines.progress import Progress
+
+
+def install(names: Sequence[str]) -> None:
+    """Install what is not there, then throw the Go caches away if nothing is left to build."""
+    progress = Progress()
+    for engine in catalogue.chosen(names):
+        if engine.recipe.installed():
+            progress.say(engine.name, f"{engine.recipe.version()} is here")
+            continue
+        engine.recipe.install(progress)
+        progress.say(engine.name, f"{engine.recipe.version()} installed")
+    if all(engine.recipe.installed() for engine in catalogue.ENGINES):
+        shutil.rmtree(cache.build_folder(), ignore_errors=True)
+
+
+def status() -> None:
+    """Print every engine: what it proves, its version and its place."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("engine", "version", "where", "proves"):
+        table.add_column(heading, overflow="fold")
+    for engine in catalogue.ENGINES:
+        if engine.recipe.installed():
+            table.add_row(
+                engine.name, engine.recipe.version(), engine.recipe.where(), engine.proves
+            )
+        else:
+            table.add_row(engine.name, "missing", "run make engines", engine.proves)
+    Console().print(table)
+
+
+def daemons(names: Sequence[str]) -> list[tuple[str, catalogue.Daemon]]:
+    """Return the engines that run, or the named ones of them."""
+    wanted = [catalogue.engine(name) for name in names] if names else catalogue.ENGINES
+    return [
+        (engine.name, engine.recipe)
+        for engine in wanted
+        if isinstance(engine.recipe, catalogue.Daemon)
+    ]
+
+
+def start(names: Sequence[str]) -> None:
+    """Start them and leave them running."""
+    for name, daemon in daemons(names):
+        started = daemon.start()
+        sys.stdout.write(f"{name}: {'started' if started else 'runs already'}\n")
+
+
+def stop(names: Sequence[str]) -> None:
+    """Stop those that were started here."""
+    for name, daemon in reversed(daemons(names)):
+        stopped = daemon.stop()
+        sys.stdout.write(f"{name}: {'stopped' if stopped else 'was not started here'}\n")
+
+
+def environment() -> None:
+    """Print shell lines for: eval "$(python -m tests.engines environment)"."""
+    for _, daemon in daemons([]):
+        for name, value in daemon.environment().items():
+            sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+
+
+def main() -> int:
+    """Run one command; an error is one line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.engines", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in {
+        "install": "install engines (all without a name); what is there is left alone",
+        "start": "start the engines that run, and leave them running",
+        "stop": "stop those that were started here",
+    }.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("names", nargs="*", metavar="NAME")
+    commands.add_parser("status", help="list the engines")
+    commands.add_parser("environment", help="print what a shell needs to use them")
+    asked = parser.parse_args()
+    try:
+        match asked.command:
+            case "install":
+                install(asked.names)
+            case "start":
+                start(asked.names)
+            case "stop":
+                stop(asked.names)
+            case "status":
+                status()
+            case _:
+                environment()
+    except SlipwayError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run make engines again to go on\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

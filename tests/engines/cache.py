@@ -1,0 +1,52 @@
+"""Where the engines live: one folder for each user, outside the repository."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def root() -> Path:
+    """Return the folder that holds everything `make engines` installs."""
+    if chosen := os.environ.get("SLIPWAY_ENGINES_CACHE"):
+        return Path(chosen).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "slipway-engines"
+
+
+def binary(name: str, version: str) -> Path:
+    """Return the path of a program: its version is part of the name."""
+    return root() / "bin" / f"{name}-{version}"
+
+
+def build_folder() -> Path:
+    """Return the folder of what only the installation needs."""
+    return root() / "build"
+
+
+def log(name: str) -> Path:
+    """Return the file that keeps the full output of the steps of one engine."""
+    path = root() / "log" / f"{name}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give a temporary folder on the cache's own file system, so that a rename ends the work."""
+    build_folder().mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=build_folder()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put(source: Path, target: Path) -> None:
+    """Move a finished file or folder to its place in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    source.replace(target)

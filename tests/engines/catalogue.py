@@ -1,0 +1,96 @@
+"""Every engine the tests can use. A further one is one entry here and one recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from slipway.errors import SlipwayError
+
+from tests.engines.collector import Collector
+from tests.engines.docker import Docker
+from tests.engines.progress import Progress
+from tests.engines.standins import Images
+
+
+class Recipe(Protocol):
+    """How one engine comes onto a machine."""
+
+    def installed(self) -> bool:
+        """Say whether it is there, in the pinned version; without side effects."""
+        ...
+
+    def install(self, progress: Progress) -> None:
+        """Put it there whole, or raise a SlipwayError and leave nothing half-written."""
+        ...
+
+    def version(self) -> str:
+        """Return what the report shows as its version."""
+        ...
+
+    def where(self) -> str:
+        """Return what the report shows as its place."""
+        ...
+
+
+@runtime_checkable
+class Daemon(Protocol):
+    """What a recipe offers besides when its engine has to run before tests can use it."""
+
+    def start(self) -> bool:
+        """Start it unless it runs; say whether this call did."""
+        ...
+
+    def stop(self) -> bool:
+        """Stop it if it was started by `start`; say whether there was something to stop."""
+        ...
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables with which its clients reach it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One entry of the catalogue."""
+
+    name: str
+    proves: str
+    recipe: Recipe
+    needs: tuple[str, ...] = ()
+
+
+DOCKER = Docker()
+
+ENGINES: tuple[Engine, ...] = (
+    Engine("docker", "images build, containers and compose run", DOCKER),
+    Engine("collector", "telemetry arrives, its configuration loads", Collector()),
+    Engine(
+        "images", "the bases a service stands on", Images(DOCKER), needs=("docker", "collector")
+    ),
+)
+
+
+def engine(name: str) -> Engine:
+    """Return one engine by its name."""
+    for candidate in ENGINES:
+        if candidate.name == name:
+            return candidate
+    raise SlipwayError(
+        f"there is no engine named {name!r}; there are {', '.join(one.name for one in ENGINES)}"
+    )
+
+
+def chosen(names: Sequence[str]) -> list[Engine]:
+    """Return the named engines and what they need, needs first; all of them without a name."""
+    ordered: list[Engine] = []
+
+    def add(name: str) -> None:
+        one = engine(name)
+        for need in one.needs:
+            add(need)
+        if one not in ordered:
+            ordered.append(one)
+
+    for name in names or [one.name for one in ENGINES]:
+        add(name)
+    return ordered

@@ -1,0 +1,236 @@
+"""The base images a rendered service builds on and runs with.
+
+Where a registry answers they are pulled. Where none does, stand-ins are built from Debian packages
+and PyPI under the official names, each with a label that says so.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from slipway.errors import SlipwayError
+
+from tests.engines import cache, commands, debian, docker, wheels
+from tests.engines.progress import Progress
+from tests.engines.versions import FILE, version
+
+FOLDER = Path(__file__).parent
+PINS = FOLDER.parents[2] / "template" / "_partials" / "pins.yaml"
+LABEL = "io.slipway.stand-in"
+HINT = "read the log; a Debian mirror and PyPI must be reachable from inside a build"
+BASE = "debian:trixie-slim"
+MAKERS = ("mmdebstrap", "arch-test")
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """An image by its official name, and the target of the Dockerfile that imitates it."""
+
+    image: str
+    target: str
+    stack: str
+
+    @property
+    def registry(self) -> str:
+        """Return the host that holds the real one."""
+        first = self.image.split("/")[0]
+        return first if "/" in self.image and "." in first else "docker.io"
+
+
+def catalogue() -> tuple[StandIn, ...]:
+    """Return every image; the versions in their names are those of the template."""
+    pins = {name: str(value) for name, value in yaml.safe_load(PINS.read_text()).items()}
+    return (
+        StandIn(BASE, "debian", "debian"),
+        StandIn(f"python:{pins['python']}-slim-trixie", "python", "python"),
+        StandIn("gcr.io/distroless/python3-debian13:nonroot", "distroless-python", "python"),
+        StandIn(f"ghcr.io/astral-sh/uv:{pins['uv']}", "uv", "python"),
+        StandIn(f"postgres:{pins['postgres']}", "postgres", "stores"),
+        StandIn(f"redis:{pins['redis']}", "redis", "stores"),
+        StandIn(f"ghcr.io/open-feature/flagd:{pins['flagd']}", "flagd", "flags"),
+        StandIn(
+            f"otel/opentelemetry-collector-contrib:{pins['collector']}", "collector", "telemetry"
+        ),
+    )
+
+
+class Images:
+    """Recipe of all base images."""
+
+    def __init__(self, engine: docker.Docker) -> None:
+        self.engine = engine
+
+    # -- what is there -------------------------------------------------------------------------
+
+    def present(self) -> set[str]:
+        """Return the names of the images in the engine's store, stale stand-ins left out."""
+        named = set(self._list())
+        stale = set(self._list(f"label={LABEL}")) - self.stand_ins()
+        return {image.image for image in catalogue() if image.image in named - stale}
+
+    def stand_ins(self) -> set[str]:
+        """Return those that are up-to-date stand-ins."""
+        return set(self._list(f"label={LABEL}={self.digest()}"))
+
+    def _list(self, wanted: str = "") -> list[str]:
+        options = ["--filter", wanted] if wanted else []
+        return self.engine.ask(
+            "image", "ls", *options, "--format", "{{.Repository}}:{{.Tag}}"
+        ).split()
+
+    def digest(self) -> str:
+        """Return a short name of everything that goes into the stand-ins."""
+        summed = hashlib.sha256()
+        for file in [PINS, FILE, *sorted(FOLDER.rglob("*"))]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                summed.update(file.read_bytes())
+        return summed.hexdigest()[:12]
+
+    def _mark(self) -> Path:
+        return cache.root() / "images" / "installed"
+
+    def installed(self) -> bool:
+        """Say whether all are there; of a stopped engine, what was true at its installation."""
+        if self.engine.running():
+            return not self.missing()
+        return self._mark().exists() and self._mark().read_text() == self.digest()
+
+    def missing(self) -> list[StandIn]:
+        """Return what is not there."""
+        present = self.present()
+        return [image for image in catalogue() if image.image not in present]
+
+    def version(self) -> str:
+        """Say how many there are, and how many are stand-ins."""
+        if not self.engine.running():
+            return f"{len(catalogue())} images"
+        return f"{len(self.present())} images, {len(self.stand_ins())} of them stand-ins"
+
+    def where(self) -> str:
+        """Return the place for people."""
+        return "in the engine's store"
+
+    # -- install -------------------------------------------------------------------------------
+
+    def install(self, progress: Progress) -> None:
+        """Pull what a registry gives, build the rest."""
+        started = self.engine.start()
+        try:
+            self._pull(progress)
+            if missing := self.missing():
+                self._build(missing, progress)
+            self._mark().parent.mkdir(parents=True, exist_ok=True)
+            self._mark().write_text(self.digest())
+        finally:
+            if started:
+                self.engine.stop()
+
+    def _pull(self, progress: Progress) -> None:
+        silent: set[str] = set()
+        for image in self.missing():
+            if image.registry in silent or image.target == "debian":
+                continue
+            with progress.step("images", f"ask {image.registry} for {image.image}"):
+                commands_environment = {**self.engine.environment()}
+                try:
+                    commands.run(
+                        ["docker", "pull", "--quiet", image.image],
+                        engine="images",
+                        environment=commands_environment,
+                        hint="",
+                    )
+                except SlipwayError:
+                    silent.add(image.registry)
+        if silent:
+            progress.say("images", f"no answer from {', '.join(sorted(silent))}: stand-ins")
+
+    def _build(self, missing: list[StandIn], progress: Progress) -> None:
+        context = cache.root() / "images" / "context"
+        context.mkdir(parents=True, exist_ok=True)
+        targets = {image.target for image in missing}
+        self._base(context, progress)
+        if targets & {"uv", "flagd"}:
+            self._uv(context, progress)
+        if "collector" in targets:
+            self._collector(context)
+        shutil.copytree(FOLDER, context, dirs_exist_ok=True)
+        names = ", ".join(image.image for image in missing)
+        with progress.step("images", f"build stand-ins {names}"):
+            commands.run(
+                ["docker", "buildx", "bake", "--progress", "plain", "--file", "-"],
+                engine="images",
+                cwd=context,
+                environment=self.engine.environment(),
+                hint=HINT,
+                standard_input=json.dumps(self.bake(missing)),
+            )
+
+    def bake(self, images: list[StandIn]) -> dict[str, object]:
+        """Return the bake file: one target for each image, under its official name."""
+        return {
+            "group": {"default": {"targets": [image.target for image in images]}},
+            "target": {
+                image.target: {
+                    "context": ".",
+                    "dockerfile": "Dockerfile",
+                    "target": image.target,
+                    "tags": [image.image],
+                    "labels": {LABEL: self.digest()},
+                    "output": ["type=docker"],
+                }
+                for image in images
+            },
+        }
+
+    def _base(self, context: Path, progress: Progress) -> None:
+        """Make the root file system that all others stand on."""
+        target = context / "debian.tar"
+        if target.exists():
+            return
+        if not shutil.which("mmdebstrap"):
+            if os.geteuid() != 0:
+                raise SlipwayError(
+                    "images: run 'sudo apt-get install mmdebstrap arch-test', then make engines"
+                    " with sudo -E"
+                )
+            with progress.step("images", "apt-get install mmdebstrap arch-test"):
+                commands.run(["apt-get", "update"], engine="images", hint=debian.HINT)
+                commands.run(
+                    ["apt-get", "install", "--yes", "--no-install-recommends", *MAKERS],
+                    engine="images",
+                    environment={"DEBIAN_FRONTEND": "noninteractive"},
+                    hint=debian.HINT,
+                )
+        with progress.step("images", f"make {BASE} from packages"), cache.scratch() as folder:
+            commands.run(
+                ["bash", FOLDER / "base.sh", folder / "debian.tar", debian.mirror()],
+                engine="images",
+                hint=debian.HINT,
+            )
+            cache.put(folder / "debian.tar", target)
+
+    def _uv(self, context: Path, progress: Progress) -> None:
+        """Take the static uv of the musl wheel: the other one needs a C library."""
+        target = context / "uv-wheel"
+        if target.exists():
+            return
+        with progress.step("images", f"download uv {version('uv')}"):
+            wheels.unpack(
+                "uv",
+                version("uv"),
+                target,
+                engine="images",
+                options=["--python-platform", "x86_64-unknown-linux-musl"],
+            )
+
+    def _collector(self, context: Path) -> None:
+        source = cache.binary("otelcol", version("collector"))
+        if not source.exists():
+            raise SlipwayError("images: the collector is not built; run make engines")
+        target = context / "otelcol"
+        target.unlink(missing_ok=True)
+        shutil.copy(source, target)
