@@ -19,10 +19,10 @@ def install(names: Sequence[str]) -> None:
     progress = Progress()
     for engine in catalogue.chosen(names):
         if engine.recipe.installed():
-            progress.say(engine.name, f"{engine.recipe.version()} is here")
+            progress.say(engine.name, f"here: {engine.recipe.version()}")
             continue
         engine.recipe.install(progress)
-        progress.say(engine.name, f"{engine.recipe.version()} installed")
+        progress.say(engine.name, f"installed: {engine.recipe.version()}")
     if all(engine.recipe.installed() for engine in catalogue.ENGINES):
         shutil.rmtree(cache.build_folder(), ignore_errors=True)
 

@@ -7,6 +7,7 @@ and PyPI under the official names, each with a label that says so.
 import hashlib
 import json
 import os
+import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from slipway.errors import SlipwayError
 
 from tests.engines import cache, commands, debian, docker, wheels
 from tests.engines.progress import Progress
-from tests.engines.versions import FILE, version
+from tests.engines.versions import version
 
 FOLDER = Path(__file__).parent
 PINS = FOLDER.parents[2] / "template" / "_partials" / "pins.yaml"
@@ -58,6 +59,12 @@ def catalogue() -> tuple[StandIn, ...]:
     )
 
 
+def _sources() -> list[Path]:
+    """Return the files that the stand-ins are made of: all but the recipe itself."""
+    files = (file for file in FOLDER.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return sorted(set(files) - {Path(__file__)})
+
+
 class Images:
     """Recipe of all base images."""
 
@@ -84,10 +91,9 @@ class Images:
 
     def digest(self) -> str:
         """Return a short name of everything that goes into the stand-ins."""
-        summed = hashlib.sha256()
-        for file in [PINS, FILE, *sorted(FOLDER.rglob("*"))]:
-            if file.is_file() and "__pycache__" not in file.parts:
-                summed.update(file.read_bytes())
+        summed = hashlib.sha256(f"{catalogue()} {version('uv')} {version('collector')}".encode())
+        for file in _sources():
+            summed.update(f"{file.relative_to(FOLDER)}\n".encode() + file.read_bytes())
         return summed.hexdigest()[:12]
 
     def _mark(self) -> Path:
@@ -135,13 +141,12 @@ class Images:
             if image.registry in silent or image.target == "debian":
                 continue
             with progress.step("images", f"ask {image.registry} for {image.image}"):
-                commands_environment = {**self.engine.environment()}
                 try:
                     commands.run(
                         ["docker", "pull", "--quiet", image.image],
                         engine="images",
-                        environment=commands_environment,
-                        hint="",
+                        environment=self.engine.environment(),
+                        hint="a stand-in takes its place",
                     )
                 except SlipwayError:
                     silent.add(image.registry)
@@ -149,17 +154,23 @@ class Images:
             progress.say("images", f"no answer from {', '.join(sorted(silent))}: stand-ins")
 
     def _build(self, missing: list[StandIn], progress: Progress) -> None:
-        context = cache.root() / "images" / "context"
-        context.mkdir(parents=True, exist_ok=True)
-        targets = {image.target for image in missing}
-        self._base(context, progress)
-        if targets & {"uv", "flagd"}:
-            self._uv(context, progress)
-        if "collector" in targets:
-            self._collector(context)
-        shutil.copytree(FOLDER, context, dirs_exist_ok=True)
-        names = ", ".join(image.image for image in missing)
-        with progress.step("images", f"build stand-ins {names}"):
+        with cache.scratch() as context:
+            targets = {image.target for image in missing}
+            self._base(context, progress)
+            if targets & {"uv", "flagd"}:
+                self._uv(context, progress)
+            if "collector" in targets:
+                self._collector(context)
+            for source in _sources():
+                copy = context / source.relative_to(FOLDER)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, copy)
+            self._bake(missing, context, progress)
+
+    def _bake(self, missing: list[StandIn], context: Path, progress: Progress) -> None:
+        for image in missing:
+            progress.say("images", f"stand-in for {image.image}")
+        with progress.step("images", f"build {len(missing)} stand-ins"):
             commands.run(
                 ["docker", "buildx", "bake", "--progress", "plain", "--file", "-"],
                 engine="images",
@@ -187,10 +198,14 @@ class Images:
         }
 
     def _base(self, context: Path, progress: Progress) -> None:
-        """Make the root file system that all others stand on."""
-        target = context / "debian.tar"
-        if target.exists():
-            return
+        """Make the root file system that all others stand on, or take the one of last time."""
+        made = hashlib.sha256((FOLDER / "base.sh").read_bytes()).hexdigest()[:12]
+        kept = cache.root() / "images" / f"debian-{made}.tar"
+        if not kept.exists():
+            self._make_base(kept, progress)
+        os.link(kept, context / "debian.tar")
+
+    def _make_base(self, kept: Path, progress: Progress) -> None:
         if not shutil.which("mmdebstrap"):
             if os.geteuid() != 0:
                 raise SlipwayError(
@@ -211,26 +226,21 @@ class Images:
                 engine="images",
                 hint=debian.HINT,
             )
-            cache.put(folder / "debian.tar", target)
+            cache.put(folder / "debian.tar", kept)
 
     def _uv(self, context: Path, progress: Progress) -> None:
         """Take the static uv of the musl wheel: the other one needs a C library."""
-        target = context / "uv-wheel"
-        if target.exists():
-            return
         with progress.step("images", f"download uv {version('uv')}"):
             wheels.unpack(
                 "uv",
                 version("uv"),
-                target,
+                context / "uv-wheel",
                 engine="images",
-                options=["--python-platform", "x86_64-unknown-linux-musl"],
+                options=[f"--python-platform={platform.machine()}-unknown-linux-musl"],
             )
 
     def _collector(self, context: Path) -> None:
         source = cache.binary("otelcol", version("collector"))
         if not source.exists():
             raise SlipwayError("images: the collector is not built; run make engines")
-        target = context / "otelcol"
-        target.unlink(missing_ok=True)
-        shutil.copy(source, target)
+        os.link(source, context / "otelcol")
