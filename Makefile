@@ -1,0 +1,48 @@
+# What people run here. `make` alone lists it.
+# demo and test need only Python 3.11 or newer, git and make: uv comes from PyPI when it is missing.
+PYTHON ?= python3
+BASE ?= HEAD
+UV_VERSION := $(shell sed -n 's/^uv: *//p' tests/engines/versions.yaml)
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv-$(UV_VERSION))
+RUN := $(UV) run --locked
+# Another project's active environment is not ours.
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test engines bench check format locks docs render-diff
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(UV) ## render a Python service into build/demo
+	@$(RUN) python -m slipway demo
+
+test: $(UV) ## run every test that this machine can run
+	@$(RUN) pytest
+
+engines: $(UV) ## install the real programs that the tests use (Docker, the collector)
+	@$(RUN) python -m tests.engines install
+
+bench: $(UV) ## measure speed and sizes, as ratios within one run
+	@$(RUN) pytest benchmarks
+
+check: $(UV) ## lint, check the formatting and the types
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+
+format: $(UV) ## format the Python code and sort its imports
+	@$(RUN) ruff check --select I --fix
+	@$(RUN) ruff format
+
+locks: $(UV) ## write the lock files of the rendered services anew
+	@$(RUN) python -m slipway locks
+
+docs: $(UV) ## write the generated pages of docs/reference anew
+	@$(RUN) python -m slipway reference
+
+render-diff: $(UV) ## show what changed in rendered services since BASE=HEAD (a tag, branch or commit)
+	@$(RUN) python -m slipway render-diff '$(subst ','\'',$(BASE))'
+
+.tools/uv-%: hooks/install-uv.sh
+	@sh hooks/install-uv.sh $* $@ '$(PYTHON)'
