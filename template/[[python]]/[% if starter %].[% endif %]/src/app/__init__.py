@@ -1,0 +1,1 @@
+"""Sign-ups over HTTP: create one, read it, convert it."""

@@ -1,0 +1,53 @@
+"""Limits on what one request may cost, and the goodbye to clients while the service drains."""
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_BYTES = 64 * 1024
+BODY_SECONDS = 10
+
+
+class RequestLimits:
+    """Refuses bodies that are too large or too slow, declared or chunked."""
+
+    def __init__(self, app: ASGIApp, draining: Callable[[], bool]) -> None:
+        self._app = app
+        self._draining = draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        declared = int(Headers(scope=scope).get("content-length", 0))  # checked by the server
+        size = 0
+        deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
+        closing = False
+
+        async def limited_receive() -> Message:
+            nonlocal size, deadline, closing
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                closing = True
+                raise HTTPException(408) from None
+            if not message.get("more_body", False):
+                deadline = None  # the body is complete: what follows is the client's leaving
+            size += len(message.get("body", b""))
+            if max(size, declared) > BODY_BYTES:
+                closing = True
+                raise HTTPException(413)
+            return message
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start" and (closing or self._draining()):
+                headers = [*message.get("headers", []), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, limited_receive, answer)
