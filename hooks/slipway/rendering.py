@@ -10,8 +10,10 @@ from pathlib import Path
 
 from copier import run_copy
 from copier.errors import CopierError, DirtyLocalWarning
+from jinja2 import TemplateError
 
 from slipway.errors import SlipwayError
+from slipway.git import git
 
 ANSWERS_FILE = ".copier-answers.yml"
 TEMPLATE_PARTS = ("copier.yml", "template")
@@ -41,10 +43,10 @@ def snapshot(repository: Path, destination: Path, ref: str | None = None) -> Pat
     """
     destination.mkdir(parents=True, exist_ok=True)
     if ref is not None:
-        archive = _git(repository, "archive", "--format=tar", ref, "--", *TEMPLATE_PARTS)
+        archive = git(repository, "archive", "--format=tar", ref, "--", *TEMPLATE_PARTS)
         subprocess.run(["tar", "-x", "-C", str(destination)], input=archive, check=True)
         return destination
-    listed = _git(
+    listed = git(
         repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard",
         "--", *TEMPLATE_PARTS,
     )  # fmt: skip
@@ -85,16 +87,6 @@ def render(template: Path | str, destination: Path, answers: Mapping[str, object
                 quiet=True,
                 vcs_ref="HEAD",
             )
-    except (CopierError, ValueError, TypeError) as error:
+    except (CopierError, TemplateError, ValueError, TypeError) as error:
         raise SlipwayError(" ".join(str(error).split())) from error
     return destination
-
-
-def _git(repository: Path, *arguments: str) -> bytes:
-    """Run git in a repository and return what it prints."""
-    done = subprocess.run(
-        ["git", "-C", str(repository), *arguments], capture_output=True, check=False
-    )
-    if done.returncode:
-        raise SlipwayError(f"git {arguments[0]}: {done.stderr.decode().strip().splitlines()[-1]}")
-    return done.stdout
