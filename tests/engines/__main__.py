@@ -11,6 +11,7 @@ from rich.table import Table
 from slipway.errors import SlipwayError
 
 from tests.engines import cache, catalogue
+from tests.engines.docker import daemon as docker_daemon
 from tests.engines.progress import Progress
 
 
@@ -56,6 +57,7 @@ def start(names: Sequence[str]) -> None:
     """Start them and leave them running."""
     for name, daemon in daemons(names):
         started = daemon.start()
+        docker_daemon.MARK.unlink(missing_ok=True)
         sys.stdout.write(f"{name}: {'started' if started else 'runs already'}\n")
 
 

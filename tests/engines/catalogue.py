@@ -60,13 +60,12 @@ class Engine:
 
 
 DOCKER = Docker()
+IMAGES = Images(DOCKER)
 
 ENGINES: tuple[Engine, ...] = (
     Engine("docker", "images build, containers and compose run", DOCKER),
     Engine("collector", "telemetry arrives, its configuration loads", Collector()),
-    Engine(
-        "images", "the bases a service stands on", Images(DOCKER), needs=("docker", "collector")
-    ),
+    Engine("images", "the bases a service stands on", IMAGES, needs=("docker", "collector")),
 )
 
 

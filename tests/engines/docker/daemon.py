@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from slipway.errors import SlipwayError
 
@@ -20,6 +21,7 @@ from tests.engines import debian
 RUN = Path("/run/slipway-engines")
 SOCKET = RUN / "docker.sock"
 PID = RUN / "docker.pid"
+MARK = RUN / "started-by-tests"
 READY_WITHIN = 60
 STOPPED_WITHIN = 40
 
@@ -33,10 +35,10 @@ def pid() -> int | None:
     """Return the process of the daemon we started, if it lives."""
     try:
         number = int(PID.read_text())
-        name = Path(f"/proc/{number}/comm").read_text().strip()
+        name, state = re.findall(r"\((.+)\) (\S)", Path(f"/proc/{number}/stat").read_text())[0]
     except (OSError, ValueError):
         return None
-    return number if name == "dockerd" else None
+    return number if name == "dockerd" and state != "Z" else None
 
 
 def alive() -> bool:
@@ -51,6 +53,7 @@ def start(folder: Path) -> bool:
     with _alone():
         if alive():
             return False
+        MARK.unlink(missing_ok=True)
         _settings(folder)
         shutil.rmtree(RUN / "x", ignore_errors=True)
         with log(folder).open("ab") as output:
@@ -101,6 +104,7 @@ def stop(folder: Path) -> bool:
                 )
             time.sleep(0.1)
         _clean(folder)
+        MARK.unlink(missing_ok=True)
         shutil.rmtree(RUN / "x", ignore_errors=True)
         return True
 
@@ -111,6 +115,34 @@ def _reaped(number: int) -> bool:
         return os.waitpid(number, os.WNOHANG)[0] == number
     except ChildProcessError:
         return False
+
+
+class Session:
+    """One run of the tests: the last to end stops a daemon that tests have started."""
+
+    def __init__(self) -> None:
+        self._users: IO[str] | None = None
+        if os.geteuid() == 0:  # nobody else can start one
+            RUN.mkdir(mode=0o755, exist_ok=True)
+            self._users = (RUN / "users").open("w")
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    @staticmethod
+    def mark() -> None:
+        """Note that the daemon was started by a test."""
+        MARK.touch()
+
+    def end(self, folder: Path) -> None:
+        """Stop the daemon if tests started it and no other run of the tests is left."""
+        if self._users is None:
+            return
+        with self._users:
+            try:
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            if MARK.exists():
+                stop(folder)
 
 
 @contextmanager

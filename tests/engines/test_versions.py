@@ -1,0 +1,58 @@
+"""One version in one place: what has to repeat a pin is held to it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.engines import collector, standins
+from tests.engines.versions import FILE, all_versions, version
+
+FOLDER = Path(__file__).parent
+# A release of Debian and a lower bound are not something to look updates up for.
+WITHOUT_UPDATES = {"docker-suite", "go-oldest"}
+
+
+def test_every_version_says_where_its_updates_come_from() -> None:
+    lines = FILE.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if (found := re.match(r"([\w-]+):", line)) and found[1] not in WITHOUT_UPDATES:
+            assert lines[number - 1].startswith("# renovate: datasource="), found[1]
+
+
+def test_the_collectors_parts_are_of_one_release() -> None:
+    read = yaml.safe_load((collector.FOLDER / "builder.yaml").read_text())
+    assert read["dist"]["version"] == version("collector")
+    minor = int(version("collector").split(".")[1])
+    stable = f"v1.{minor - 94}.0"  # the core has two numbers, 94 apart
+    modules = (collector.FOLDER / "go.mod").read_text()
+    groups = ("receivers", "processors", "connectors", "exporters", "extensions", "providers")
+    for part in (part["gomod"] for group in groups for part in read[group]):
+        assert part.split()[1] in {f"v{version('collector')}", stable}
+        assert re.search(rf"^\t(?:require )?{re.escape(part)}$", modules, re.MULTILINE), part
+
+
+def test_the_template_and_the_tests_use_the_same_collector() -> None:
+    pins = yaml.load(standins.PINS.read_text(), Loader=yaml.BaseLoader)  # noqa: S506
+    assert pins["collector"] == version("collector")
+    assert version("uv").startswith(f"{pins['uv']}.")
+
+
+def test_the_flag_evaluator_is_locked_at_its_pin() -> None:
+    folder = standins.FOLDER / "flagd"
+    asked = (folder / "requirements.in").read_text().strip()
+    assert asked == f"openfeature-flagd-core=={version('openfeature-flagd-core')}"
+    assert f"{asked} \\\n" in (folder / "requirements.txt").read_text()
+
+
+@pytest.mark.parametrize("image", standins.catalogue(), ids=lambda image: image.image)
+def test_every_base_image_has_a_target(image: standins.StandIn) -> None:
+    dockerfile = (standins.FOLDER / "Dockerfile").read_text()
+    assert re.search(rf"^FROM \S+ AS {image.target}$", dockerfile, re.MULTILINE)
+
+
+def test_every_version_is_used() -> None:
+    sources = "".join(file.read_text() for file in FOLDER.rglob("*.py"))
+    for name in all_versions():
+        assert f'"{name}"' in sources or f"'{name}'" in sources, name
