@@ -1,0 +1,238 @@
+"""The local stack, with real stores, as `make up` and `make dev` start it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.contract.conftest import Render
+from tests.contract.load import eventually
+from tests.contract.stacks import Stack
+from tests.engines.fixtures.docker import Docker
+
+ALL = {"datastore": "postgres", "cache": "redis"}
+
+
+@dataclass
+class Project:
+    """A rendered service whose compose project belongs to one test."""
+
+    docker: Docker
+    folder: Path
+    name: str
+    port: int
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where the service answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What keeps this project apart from others."""
+        return {
+            "COMPOSE_PROJECT_NAME": self.name,
+            "PUBLISHED_PORT": str(self.port),
+            "COLLECTOR_PORT": str(free_port()),
+            **self.variables,
+        }
+
+    def make(self, *arguments: str, check: bool = True, timeout: float = 300) -> str:
+        """Run the service's make."""
+        done = self.docker.command(
+            "make", *arguments, cwd=self.folder, environment=self.environment,
+            check=check, timeout=timeout,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """Run docker compose."""
+        done = self.docker.run(
+            "compose", *arguments, cwd=self.folder, environment=self.environment, check=check
+        )
+        return done.stdout + done.stderr
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody uses now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextlib.contextmanager
+def project(docker: Docker, folder: Path) -> Iterator[Project]:
+    """Give a project and take everything away at the end."""
+    one = Project(docker, folder, folder.name.lower(), free_port())
+    try:
+        yield one
+    finally:
+        one.make("down", "VOLUMES=1", check=False)
+
+
+@pytest.fixture(scope="module")
+def up(docker: Docker, rendered: Render, stack: Stack) -> Iterator[Project]:
+    """A service with PostgreSQL, Redis, flags and the collector, all up and healthy."""
+    with project(docker, rendered(stack, None, **ALL)) as one:
+        one.make("observe")
+        yield one
+
+
+def test_everything_comes_up_healthy(up: Project) -> None:
+    states = [json.loads(line) for line in up.compose("ps", "--all", "--format=json").splitlines()]
+    running = {one["Service"]: (one["State"], one["Health"]) for one in states}
+    assert running == {
+        "app": ("running", "healthy"),
+        "collector": ("running", ""),
+        "flags": ("running", ""),
+        "migrate": ("exited", ""),
+        "postgres": ("running", "healthy"),
+        "redis": ("running", "healthy"),
+    }
+
+
+def test_only_loopback_is_published(up: Project) -> None:
+    for line in up.compose("ps", "--format=json").splitlines():
+        for port in json.loads(line)["Publishers"]:
+            assert port["PublishedPort"] == 0 or port["URL"] == "127.0.0.1", line
+
+
+def test_sign_ups_outlive_the_service(up: Project) -> None:
+    created = httpx.post(f"{up.url}/signups", json={"email": "ada@example.com", "plan": "paid"})
+    assert created.status_code == 201
+    address = up.url + created.headers["location"]
+    assert httpx.post(f"{address}/conversion").json()["converted"] is True
+    up.compose("restart", "app")
+    assert eventually(lambda: answers(f"{up.url}/readyz"), 30)
+    expected = {**created.json(), "converted": True}
+    del expected["welcome"]
+    assert httpx.get(address).json() == expected
+
+
+def test_the_cache_is_read_through_and_may_fail(up: Project) -> None:
+    created = httpx.post(f"{up.url}/signups", json={"email": "ada@example.com"})
+    address = up.url + created.headers["location"]
+    assert httpx.get(address).status_code == 200
+    keys = up.compose("exec", "-T", "redis", "redis-cli", "--scan")
+    assert created.json()["id"] in keys
+    assert httpx.post(f"{address}/conversion").json()["converted"] is True
+    assert httpx.get(address).json()["converted"] is True, "the cache holds what was before"
+    up.compose("pause", "redis")
+    try:
+        started = time.monotonic()
+        assert httpx.get(address).status_code == 200
+        assert time.monotonic() - started < 2
+    finally:
+        up.compose("unpause", "redis")
+
+
+def test_a_store_that_is_out_of_reach_is_said_and_comes_back(up: Project) -> None:
+    up.compose("stop", "postgres")
+    try:
+        assert eventually(lambda: httpx.get(f"{up.url}/readyz").status_code == 503, 15)
+        assert httpx.get(f"{up.url}/livez").status_code == 200
+        answer = httpx.post(f"{up.url}/signups", json={"email": "a@example.com"}, timeout=10)
+        assert answer.status_code == 503
+        assert list(answer.json()) == ["error"]
+    finally:
+        up.compose("start", "postgres")
+    assert eventually(lambda: answers(f"{up.url}/readyz"), 30)
+
+
+def test_a_migration_runs_once(up: Project) -> None:
+    up.compose("run", "--rm", "migrate")
+    rows = up.compose(
+        "exec", "-T", "postgres", "psql", "--username=signups", "--dbname=signups",
+        "--tuples-only", "--command=SELECT count(*) FROM schema_migrations",
+    )  # fmt: skip
+    assert rows.strip() == "1"
+
+
+@pytest.mark.parametrize("store", ["postgres", "redis"])
+def test_the_stores_reach_nothing_outside(up: Project, store: str) -> None:
+    name = up.compose("ps", "--quiet", store).strip()
+    networks = up.docker.inspect(name)["NetworkSettings"]["Networks"]
+    assert [up.docker.inspect(one)["Internal"] for one in networks] == [True]
+    # The gateway of another network is an address outside: there is no way to it.
+    outside = up.docker.gateway()
+    probe = ["--entrypoint=python3", "python:3.13-slim-trixie", "-c"]
+    reach = f"import socket; socket.create_connection(('{outside}', 22), 3)"
+    inside = up.docker.run(
+        "run", "--rm", f"--network=container:{name}", *probe, reach, check=False
+    )
+    assert "Network is unreachable" in inside.stderr
+    elsewhere = up.docker.run("run", "--rm", *probe, reach, check=False)
+    assert "Network is unreachable" not in elsewhere.stderr, "the control cannot get out either"
+
+
+def test_telemetry_reaches_the_collector(up: Project) -> None:
+    httpx.post(f"{up.url}/signups", json={"email": "a@example.com"})
+    seen = eventually(
+        lambda: all(
+            f'"otelcol.signal": "{signal}"' in up.compose("logs", "collector")
+            or f'"otelcol.signal":"{signal}"' in up.compose("logs", "collector")
+            for signal in ("traces", "metrics", "logs")
+        ),
+        30,
+        1,
+    )
+    assert seen, up.compose("logs", "collector")[-2000:]
+
+
+def test_the_database_s_password_stands_in_no_file_of_the_service(up: Project) -> None:
+    password = (up.folder / ".local/database-password").read_text()
+    assert len(password) == 48
+    assert password not in up.compose("config")
+    for name in ("app", "postgres"):
+        container = up.compose("ps", "--quiet", name).strip()
+        assert password not in json.dumps(up.docker.inspect(container))
+
+
+def test_an_edit_is_live_in_under_five_seconds(
+    docker: Docker, rendered: Render, stack: Stack
+) -> None:
+    with project(docker, rendered(stack)) as one:
+        one.compose("--profile", "dev", "up", "--build", "--detach", "dev", "flags")
+        assert eventually(lambda: answers(f"{one.url}/livez"), 30), one.compose("logs", "dev")
+        assert httpx.get(f"{one.url}/livez").json() == {"status": "ok"}
+        stack.edit.apply(one.folder)
+        started = time.monotonic()
+        live = eventually(lambda: status(f"{one.url}/livez") == "edited", 15, 0.05)
+        assert live, one.compose("logs", "dev")
+        assert time.monotonic() - started < 5
+
+
+def test_a_port_in_use_is_one_line_that_names_it(
+    docker: Docker, rendered: Render, stack: Stack
+) -> None:
+    with project(docker, rendered(stack)) as one, socket.socket() as taken:
+        taken.bind(("127.0.0.1", one.port))
+        taken.listen()
+        said = one.make("up", check=False)
+        assert f"127.0.0.1:{one.port}" in said
+        assert "already" in said or "in use" in said
+
+
+def answers(url: str) -> bool:
+    """Say whether an address answers with 200."""
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def status(url: str) -> str:
+    """Return the status that a health route tells, or nothing."""
+    try:
+        return str(httpx.get(url, timeout=5).json().get("status"))
+    except (httpx.HTTPError, ValueError):
+        return ""
