@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.table import Table
-
 from slipway.rendering import repository_root, snapshot
 
 pytest_plugins = ["tests.engines.plugin"]
@@ -26,14 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def report(pytestconfig: pytest.Config) -> Report:
     """Adds a row to the table at the end: what, figure, bound."""
 
-    def add(what: str, figure: str, bound: str = "") -> None:
+    def add(what: str, figure: str, bound: str) -> None:
         pytestconfig.stash[_ROWS].append((what, figure, bound))
 
     return add
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working tree's template, without a history."""
     return snapshot(repository_root(), tmp_path_factory.mktemp("template"))
 

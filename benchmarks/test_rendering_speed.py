@@ -30,10 +30,10 @@ def test_full_service_renders_in_at_most_twice_the_time_of_one_file(
             copy(source, tmp_path / f"{source.name}-{number}")
             taken.append(time.perf_counter() - started)
 
-    full, least = (statistics.median(taken) for taken in times.values())
-    report("copier copy, full service", f"{full:.2f} s")
-    report("copier copy, one file, the same questions", f"{least:.2f} s")
-    report("ratio", f"{full / least:.2f}", f"{BOUND}")
+    full, least = statistics.median(times[template]), statistics.median(times[one_file])
+    report("copier copy, full service", f"{full:.2f} s", "")
+    report("copier copy, one file, the same questions", f"{least:.2f} s", "")
+    report("ratio", f"{full / least:.2f}", f"at most {BOUND}")
     assert full / least <= BOUND, "rendering became slow: look for new files, loops or conditions"
 
 

@@ -131,11 +131,11 @@ def durations_are_counted_by_route(recording: Recording) -> list[str]:
         wrong += [f"label {name} on http.server.request.duration" for name in extra]
         if not {0.005, 0.1, 0.25, 0.5, 0.75, 2.5} <= set(point.bounds):
             wrong.append(f"buckets {point.bounds}")
-    sent = Counter(
+    sent: Counter[tuple[object, object, object]] = Counter(
         (one.method, _route(one.status, one.route), one.status) for one in recording.requests
     )
-    wrong += [f"not counted: {key}" for key in (sent - Counter(counted))]
-    wrong += [f"counted too often: {key}" for key in (Counter(counted) - sent)]
+    wrong += [f"not counted: {key}" for key in (sent - counted)]
+    wrong += [f"counted too often: {key}" for key in (counted - sent)]
     return wrong
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from slipway.rendering import render
 
-from slipway.rendering import render, repository_root, snapshot
 from tests.contract.recording import Recording, record
 from tests.contract.stacks import STACKS, Mutation, Stack
 from tests.engines.fixtures.docker import Docker
+from tests.services import template
+
+__all__ = ["template"]
 
 SERVICE = "signups"
 VERSION = "1.2.3"
@@ -23,12 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.engine("docker", "collector", "images"))
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working tree's template."""
-    return snapshot(repository_root(), tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture(scope="session", params=STACKS, ids=str)

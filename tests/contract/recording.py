@@ -38,7 +38,7 @@ class Exchange:
     @property
     def trace_id(self) -> str:
         """The trace that the answer names, or nothing."""
-        return self.headers.get("traceresponse", "00--").split("-")[1]
+        return str(self.headers.get("traceresponse", "00--")).split("-")[1]
 
     @property
     def body(self) -> Any:
@@ -180,7 +180,7 @@ class Course:
                 send("canary as host", "GET", "/signups/x", by_id, headers=host)
 
 
-def _chunks() -> Any:
+def _chunks() -> Iterator[bytes]:
     """A body of 80,000 bytes without a length."""
     for _ in range(80):
         yield b" " * 1000
@@ -308,6 +308,7 @@ def record(
         service: the service's name.
         version: the version that the image was built with.
         configurations: the collector's; without any, it passes on what it receives.
+
     """
     gateway = docker.gateway()
     addresses = ("127.0.0.1", gateway)

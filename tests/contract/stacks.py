@@ -36,6 +36,7 @@ class Stack:
         broken_test: a change that makes a unit test fail.
         mutations: faults in the signals, by what is broken.
         shutdown_faults: faults in the end of the service, by what is broken.
+
     """
 
     name: str
@@ -56,12 +57,12 @@ PYTHON = Stack(
     name="python",
     lock="uv.lock",
     context=frozenset({"pyproject.toml", "uv.lock", "src", "tests"}),
-    not_shipped=frozenset({"pytest", "mypy", "ruff", "tests", "test_signups.py"}),
+    not_shipped=frozenset({"pytest", "mypy", "ruff", "test_settings.py"}),
     runtime_metrics=frozenset(
         {"process.memory.usage", "process.cpu.time", "cpython.gc.collections"}
     ),
-    edit=Mutation("src/app/api.py", '"ok"', '"edited"'),
-    broken_test=Mutation("src/app/api.py", '"ok"', '"broken"'),
+    edit=Mutation("src/app/api.py", '"status": "ok"', '"status": "edited"'),
+    broken_test=Mutation("src/app/api.py", '"status": "ok"', '"status": "broken"'),
 )
 
 STACKS = (PYTHON,)

@@ -30,7 +30,9 @@ def test_two_services_share_one_trace(
         collector.stop()
         trace_id = answer.headers["traceresponse"].split("-")[1]
         spans = {span.span_id: span for span in collector.spans() if span.trace_id == trace_id}
-    served = {span.resource["service.name"]: span for span in spans.values() if span.kind == "server"}
+    served = {
+        span.resource["service.name"]: span for span in spans.values() if span.kind == "server"
+    }
     assert set(served) == {"front", "back"}, f"{stack}: one trace with both services"
     caller = spans[served["back"].parent_span_id]
     assert caller.kind == "client"

@@ -9,9 +9,7 @@ from tests.contract.recording import environment
 from tests.engines.fixtures.docker import Docker
 
 
-def test_the_service_keeps_serving_and_its_memory_stays_bounded(
-    docker: Docker, image: str
-) -> None:
+def test_the_service_keeps_serving_and_its_memory_stays_bounded(docker: Docker, image: str) -> None:
     # Nobody listens on this port of the host.
     variables = environment("http://host.docker.internal:9", LOG_LEVEL="info")
     with docker.container(image, environment=variables) as container:

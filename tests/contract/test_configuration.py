@@ -34,7 +34,10 @@ BAD = {
         "OTEL_EXPORTER_OTLP_ENDPOINT: ",
     ),
 }
-STORES = {"DATABASE_URL": "postgresql://a@b.invalid:5432/c", "CACHE_URL": "redis://b.invalid:6379/0"}
+STORES = {
+    "DATABASE_URL": "postgresql://a@b.invalid:5432/c",
+    "CACHE_URL": "redis://b.invalid:6379/0",
+}
 BAD_STORES = {
     "no database": ({"DATABASE_URL": ""}, "DATABASE_URL: missing"),
     "no password file": ({}, "DATABASE_PASSWORD_FILE: missing"),
@@ -78,9 +81,7 @@ def test_the_start_stops_with_one_line(docker: Docker, image: str, case: str) ->
 
 
 @pytest.mark.parametrize("case", BAD_STORES)
-def test_so_it_does_for_the_stores(
-    docker: Docker, built: Build, stack: Stack, case: str
-) -> None:
+def test_so_it_does_for_the_stores(docker: Docker, built: Build, stack: Stack, case: str) -> None:
     image = built(stack, None, datastore="postgres", cache="redis")
     changes, line = BAD_STORES[case]
     refused(docker, image, {**STORES, **changes}, line)

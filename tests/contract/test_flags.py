@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import yaml
-
 from slipway.rendering import render
+
 from tests.contract.load import eventually
 from tests.contract.recording import environment
 from tests.engines.fixtures.docker import Docker

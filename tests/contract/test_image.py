@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import VERSION, Build, Render
+from tests.contract.conftest import VERSION, Render
 from tests.contract.recording import environment
 from tests.contract.stacks import Mutation, Stack
 from tests.engines.fixtures.docker import CommandError, Docker
@@ -17,7 +17,7 @@ SHELLS = re.compile(r"(^|/)(sh|bash|dash|ash|busybox|apt|apt-get|dpkg|apk|pip|pi
 
 @pytest.fixture(scope="session")
 def files(docker: Docker, image: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The paths of all files in the production image."""
+    """The paths of all files and links in the production image."""
     archive = tmp_path_factory.mktemp("image") / "files.tar"
     name = docker.run("create", image).stdout.strip()
     try:
@@ -25,7 +25,7 @@ def files(docker: Docker, image: str, tmp_path_factory: pytest.TempPathFactory) 
     finally:
         docker.run("rm", name)
     with tarfile.open(archive) as content:
-        return content.getnames()
+        return [member.name for member in content if not member.isdir()]
 
 
 def test_production_holds_no_shell_and_no_package_manager(files: list[str]) -> None:
@@ -88,7 +88,12 @@ def test_a_wrong_argument_is_refused(docker: Docker, image: str) -> None:
 
 @pytest.mark.parametrize(
     "answers",
-    [{}, {"datastore": "postgres"}, {"cache": "redis"}, {"datastore": "postgres", "cache": "redis"}],
+    [
+        {},
+        {"datastore": "postgres"},
+        {"cache": "redis"},
+        {"datastore": "postgres", "cache": "redis"},
+    ],
     ids=["memory", "postgres", "redis", "postgres and redis"],
 )
 def test_the_test_stage_passes(
@@ -97,9 +102,7 @@ def test_the_test_stage_passes(
     docker.build(rendered(stack, None, **answers), target="test")
 
 
-def test_a_broken_unit_test_fails_the_build(
-    docker: Docker, rendered: Render, stack: Stack
-) -> None:
+def test_a_broken_unit_test_fails_the_build(docker: Docker, rendered: Render, stack: Stack) -> None:
     folder = rendered(stack, stack.broken_test)
     with pytest.raises(CommandError):
         docker.build(folder, target="test")

@@ -16,9 +16,7 @@ from tests.engines.fixtures.collector import Collector
 from tests.engines.fixtures.docker import Docker
 
 
-def stopped_under_load(
-    docker: Docker, image: str, folder: Path
-) -> tuple[Outcome, int, Collector]:
+def stopped_under_load(docker: Docker, image: str, folder: Path) -> tuple[Outcome, int, Collector]:
     """Put a load on the image, stop it, and say what its users noticed."""
     addresses = ("127.0.0.1", docker.gateway())
     with collectors.running(folder, addresses=addresses) as collector:

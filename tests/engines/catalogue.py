@@ -2,21 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from slipway.errors import SlipwayError
 
 from tests.engines.collector import Collector
 from tests.engines.docker import Docker
+from tests.engines.golang import GoProgram
 from tests.engines.progress import Progress
 from tests.engines.standins import Images
+from tests.engines.wheels import PythonProgram
 
 
 class Recipe(Protocol):
     """How one engine comes onto a machine."""
 
     def installed(self) -> bool:
-        """Say whether it is there, in the pinned version; without side effects."""
+        """Say whether it is there, in the pinned version."""
         ...
 
     def install(self, progress: Progress) -> None:
@@ -29,6 +32,16 @@ class Recipe(Protocol):
 
     def where(self) -> str:
         """Return what the report shows as its place."""
+        ...
+
+
+@runtime_checkable
+class Program(Protocol):
+    """What a recipe offers besides when its engine is one program that tests run themselves."""
+
+    @property
+    def path(self) -> Path:
+        """Return the program's file."""
         ...
 
 
@@ -59,6 +72,7 @@ class Engine:
     needs: tuple[str, ...] = ()
 
 
+FOLDER = Path(__file__).parent
 DOCKER = Docker()
 IMAGES = Images(DOCKER)
 
@@ -66,6 +80,21 @@ ENGINES: tuple[Engine, ...] = (
     Engine("docker", "images build, containers and compose run", DOCKER),
     Engine("collector", "telemetry arrives, its configuration loads", Collector()),
     Engine("images", "the bases a service stands on", IMAGES, needs=("docker", "collector")),
+    Engine(
+        "kustomize",
+        "every environment's manifests build",
+        GoProgram("kustomize", FOLDER / "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"),
+    ),
+    Engine(
+        "kube-score",
+        "manifests keep the rules of operation",
+        GoProgram("kube-score", FOLDER / "kube_score", "github.com/zegl/kube-score/cmd/kube-score"),
+    ),
+    Engine(
+        "checkov",
+        "manifests and Dockerfile keep the rules of security",
+        PythonProgram("checkov", FOLDER / "checkov"),
+    ),
 )
 
 

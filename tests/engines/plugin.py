@@ -2,8 +2,9 @@
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -120,6 +121,19 @@ def docker() -> Docker:
     """Give the Docker command line, on a running engine."""
     require("docker")
     return Docker(catalogue.DOCKER)
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], Path]:
+    """Give a function that returns the file of an installed program: `program("kustomize")`."""
+
+    def find(name: str) -> Path:
+        require(name)
+        recipe = catalogue.engine(name).recipe
+        assert isinstance(recipe, catalogue.Program), f"{name} is not one program"
+        return recipe.path
+
+    return find
 
 
 class RunCollector(Protocol):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.engines import collector, standins
+from tests.engines import catalogue, collector, golang, standins
 from tests.engines.versions import FILE, all_versions, version
 
 FOLDER = Path(__file__).parent
@@ -39,11 +39,30 @@ def test_the_template_and_the_tests_use_the_same_collector() -> None:
     assert version("uv").startswith(f"{pins['uv']}.")
 
 
-def test_the_flag_evaluator_is_locked_at_its_pin() -> None:
-    folder = standins.FOLDER / "flagd"
+@pytest.mark.parametrize(
+    ("package", "folder"),
+    [
+        ("openfeature-flagd-core", standins.FOLDER / "flagd"),
+        ("checkov", FOLDER / "checkov"),
+    ],
+)
+def test_python_packages_are_locked_at_their_pin(package: str, folder: Path) -> None:
     asked = (folder / "requirements.in").read_text().strip()
-    assert asked == f"openfeature-flagd-core=={version('openfeature-flagd-core')}"
+    assert asked == f"{package}=={version(package)}"
     assert f"{asked} \\\n" in (folder / "requirements.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [one.recipe for one in catalogue.ENGINES if isinstance(one.recipe, golang.GoProgram)],
+    ids=lambda recipe: recipe.name,
+)
+def test_go_programs_are_locked_at_their_pin(recipe: golang.GoProgram) -> None:
+    module = recipe.package.split("/cmd/")[0]
+    pin = f"{module} v{version(recipe.name)}"
+    assert re.search(rf"^(?:require |\t){pin}$", (recipe.module / "go.mod").read_text(), re.M)
+    assert f"{pin} h1:" in (recipe.module / "go.sum").read_text()
+    assert f'_ "{recipe.package}"' in (recipe.module / "tools.go").read_text()
 
 
 @pytest.mark.parametrize("image", standins.catalogue(), ids=lambda image: image.image)

@@ -5,11 +5,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.engines import cache, commands
+from tests.engines.progress import Progress
 from tests.engines.versions import version
 
+COMPLETE = ".complete"
 HINT = "check that this machine reaches PyPI (or its mirror), then run make engines again"
 
 
@@ -51,11 +54,11 @@ def unpack(
 
 
 def environment(requirements: Path, target: Path, *, engine: str) -> None:
-    """Make a virtual environment from a file of pinned requirements."""
+    """Make a virtual environment from a file of locked requirements.
+
+    It is made in place, because it cannot be moved, and a mark ends it.
+    """
     program = uv(engine)
-    done = target / ".complete"
-    if done.exists():
-        return
     shutil.rmtree(target, ignore_errors=True)
     commands.run(
         [program, "venv", "--quiet", "--python", sys.executable, target], engine=engine, hint=HINT
@@ -70,7 +73,41 @@ def environment(requirements: Path, target: Path, *, engine: str) -> None:
         engine=engine,
         hint=HINT,
     )
-    done.touch()
+    (target / COMPLETE).touch()
+
+
+@dataclass(frozen=True)
+class PythonProgram:
+    """Recipe of a program from PyPI, in an environment of its own, from locked requirements."""
+
+    name: str
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Where the program is, once it is installed."""
+        return self._environment / "bin" / self.name
+
+    @property
+    def _environment(self) -> Path:
+        return cache.root() / "python" / f"{self.name}-{version(self.name)}"
+
+    def installed(self) -> bool:
+        """Say whether it is there whole."""
+        return (self._environment / COMPLETE).exists()
+
+    def install(self, progress: Progress) -> None:
+        """Make the environment."""
+        with progress.step(self.name, f"install {version(self.name)} from PyPI"):
+            environment(self.folder / "requirements.txt", self._environment, engine=self.name)
+
+    def version(self) -> str:
+        """Return the pinned version."""
+        return version(self.name)
+
+    def where(self) -> str:
+        """Return the path for people."""
+        return str(self.path)
 
 
 def runs(command: Sequence[str | Path]) -> bool:

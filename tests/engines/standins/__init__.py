@@ -75,13 +75,13 @@ class Images:
 
     def present(self) -> set[str]:
         """Return the names of the images in the engine's store, stale stand-ins left out."""
-        named = set(self._list())
-        stale = set(self._list(f"label={LABEL}")) - self.stand_ins()
-        return {image.image for image in catalogue() if image.image in named - stale}
+        named = {image.image for image in catalogue()} & set(self._list())
+        return named - (set(self._list(f"label={LABEL}")) - self.stand_ins())
 
     def stand_ins(self) -> set[str]:
-        """Return those that are up-to-date stand-ins."""
-        return set(self._list(f"label={LABEL}={self.digest()}"))
+        """Return those that are up-to-date stand-ins; what is built on one has its label too."""
+        labelled = set(self._list(f"label={LABEL}={self.digest()}"))
+        return labelled & {image.image for image in catalogue()}
 
     def _list(self, wanted: str = "") -> list[str]:
         options = ["--filter", wanted] if wanted else []
@@ -102,7 +102,10 @@ class Images:
     def installed(self) -> bool:
         """Say whether all are there; of a stopped engine, what was true at its installation."""
         if self.engine.running():
-            return not self.missing()
+            if self.missing():
+                self._mark().unlink(missing_ok=True)
+                return False
+            return True
         return self._mark().exists() and self._mark().read_text() == self.digest()
 
     def missing(self) -> list[StandIn]:
