@@ -10,6 +10,7 @@ import typer
 
 from slipway.demo import demo as render_demo
 from slipway.errors import SlipwayError
+from slipway.locks import stale_locks, update_locks
 from slipway.reference import refuse_stale, write
 from slipway.render_diff import compare
 from slipway.rendering import repository_root
@@ -54,6 +55,22 @@ def reference(
     else:
         for page in write(root):
             typer.echo(f"{page.relative_to(root)} written")
+
+
+@app.command()
+def locks(
+    check: Annotated[bool, typer.Option(help="Write nothing; fail on a stale lock file")] = False,
+    upgrade: Annotated[bool, typer.Option(help="Take the newest versions allowed")] = False,
+) -> None:
+    """Write the lock files of the rendered services anew."""
+    root = repository_root()
+    if check:
+        if stale := stale_locks(root):
+            names = ", ".join(str(lock.relative_to(root)) for lock in stale)
+            raise SlipwayError(f"{names}: not current, run make locks")
+    else:
+        for lock in update_locks(root, upgrade=upgrade):
+            typer.echo(f"{lock.relative_to(root)} written")
 
 
 def main() -> int:

@@ -22,12 +22,13 @@ FOLDER = Path("docs", "reference")
 EXAMPLE: Answers = {"service_name": "signups"}
 # An answer of each type that no validator takes.
 REFUSED: Mapping[str, object] = {"str": "\n", "int": 0, "float": 0.0, "yaml": "x"}
-TYPES = {
-    "str": "text",
-    "int": "whole number",
-    "float": "number",
-    "bool": "yes or no",
-    "yaml": "YAML",
+TYPES: Mapping[type, str] = {
+    str: "text",
+    bool: "yes or no",
+    int: "whole number",
+    float: "number",
+    list: "list",
+    dict: "mapping",
 }
 
 
@@ -94,8 +95,8 @@ def questions_page(template: Path, settings: Mapping[str, Any], scratch: Path) -
     service: list[str] = []
     platform: list[str] = []
     for name, question in questions(settings).items():
-        lines = ["", f"### `{name}`", "", f"{question['help']}.", ""]
-        lines += [f"- Type: {TYPES[question['type']]}"]
+        lines = ["", f"### `{name}`", "", question["help"].replace("<", r"\<") + ".", ""]
+        lines += [f"- Type: {TYPES[type(answers[name])]}"]
         lines += [f"- Default: {default(name, question, answers)}"]
         if "choices" in question:
             lines += ["- Choices:", *(f"  - {line}" for line in choices(question["choices"]))]
