@@ -1,20 +1,17 @@
-"""What this service tells about itself: JSON logs, traces and metrics.
+"""What this service tells about itself: traces, metrics, and logs as JSON lines on stdout.
 
-The rest of the service needs only the functions without a leading underscore:
+    start(...)                 once, before anything else
+    fastapi()                  the `telemetry` argument of `FastAPI`
+    instrument(app)            wraps the finished application
+    instrument_client(client)  traces what an httpx client sends, and passes `traceparent` on
+    span(name, attributes)     around a call to a store
+    count(name)                one event of a counter in BUSINESS_METRICS
+    gauge(name, read)          where a gauge in BUSINESS_METRICS gets its value
+    shutdown()                 sends what is left, in bounded time
 
-    start(...)             once, before anything logs
-    fastapi()              the `telemetry=` argument of FastAPI
-    instrument(app)        wraps the finished application
-    instrument_client(c)   traces what an httpx client sends, and passes `traceparent` on
-    span(name, ...)        a span around a call to a store
-    count(name)            counts one event of a counter named in BUSINESS_METRICS
-    gauge(name, read)      where to read a gauge named in BUSINESS_METRICS
-    shutdown()             sends what is left, in bounded time
-
-Nothing about a user leaves the process: attributes are allowed by name, everything else is
-dropped, and of an exception only its type and its frames are kept, never its message.
-Standard variables (OTEL_*) configure the exporters; without OTEL_EXPORTER_OTLP_ENDPOINT nothing
-is sent, but ids and logs go on.
+The variables OTEL_* configure it; without OTEL_EXPORTER_OTLP_ENDPOINT nothing is sent, but logs and
+trace ids go on. Nothing about a person leaves the process: attributes pass by name, all others are
+dropped, and of an exception its type and its frames are told, never its message.
 """
 
 import json
@@ -24,16 +21,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any
 
 import httpx
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import _logs, metrics, propagate, trace
-from opentelemetry._logs import SeverityNumber
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -47,37 +41,29 @@ from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# What may leave the process --------------------------------------------------------------------
+# What may leave the process ---------------------------------------------------------------------
 
 HEALTH = frozenset({"/livez", "/readyz", "/startupz"})  # asked every few seconds: no telemetry
 
-_HTTP_ATTRIBUTES = {
-    "http.request.method",
-    "http.response.status_code",
-    "http.route",
-    "url.scheme",
-    "network.protocol.version",
-    "error.type",
-}
-# server.address of a request that comes in is the Host header, which a stranger writes.
-_CLIENT_ATTRIBUTES = {"server.address", "server.port"}
-_SPAN_ATTRIBUTES = _HTTP_ATTRIBUTES | {
-    "db.system.name",
-    "db.operation.name",
-    "db.collection.name",
-}
-# Instruments that are not listed here are dropped. Attributes of your own begin with "app.".
+_HTTP = {
+    "http.request.method", "http.response.status_code", "http.route",
+    "url.scheme", "network.protocol.version", "error.type",
+}  # fmt: skip
+_PEER = {"server.address", "server.port"}  # of a call; of a request a stranger writes them: Host
+_STORE = {"db.system.name", "db.operation.name", "db.collection.name", "error.type"}
+
+# Instruments that are not listed are dropped. Name your own metrics and attributes app.*.
 _METRICS = {
-    "http.server.request.duration": _HTTP_ATTRIBUTES,
+    "http.server.request.duration": _HTTP,
     "http.server.active_requests": {"http.request.method", "url.scheme"},
-    "http.client.request.duration": _HTTP_ATTRIBUTES | _CLIENT_ATTRIBUTES,
-    "process.*": {"type", "cpu.mode"},
-    "cpython.*": {"generation", "cpython.gc.generation"},
+    "http.client.request.duration": _HTTP | _PEER,
+    "process.*": {"type"},
+    "cpython.*": {"cpython.gc.generation"},
     "app.*": set[str](),
 }
 _RUNTIME: dict[str, list[str] | None] = {
@@ -88,188 +74,7 @@ _RUNTIME: dict[str, list[str] | None] = {
     "cpython.gc.collections": None,
 }
 
-
-class AllowedOnly(SpanExporter):
-    """Passes spans on with the attributes that are allowed by name, and nothing else."""
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return self._exporter.export([self._allowed(span) for span in spans])
-
-    def shutdown(self) -> None:
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._exporter.force_flush(timeout_millis)
-
-    @staticmethod
-    def _allowed(span: ReadableSpan) -> ReadableSpan:
-        allowed = _SPAN_ATTRIBUTES
-        if span.kind is SpanKind.CLIENT:
-            allowed = allowed | _CLIENT_ATTRIBUTES
-        return ReadableSpan(
-            name=span.name,
-            context=span.get_span_context(),
-            parent=span.parent,
-            resource=span.resource,
-            attributes={
-                key: value
-                for key, value in (span.attributes or {}).items()
-                if key in allowed or key.startswith("app.")
-            },
-            events=[
-                Event(event.name, {"exception.type": kind}, event.timestamp)
-                for event in span.events
-                if event.name == "exception"
-                and (kind := (event.attributes or {}).get("exception.type"))
-            ],
-            links=[trace.Link(link.context) for link in span.links],
-            kind=span.kind,
-            status=Status(span.status.status_code),  # its description quotes the exception
-            start_time=span.start_time,
-            end_time=span.end_time,
-            instrumentation_scope=span.instrumentation_scope,
-        )
-
-
-# Logs ------------------------------------------------------------------------------------------
-
-_logger = logging.getLogger("app.telemetry")
-_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-_LEVELS = {"error": 40, "warn": 30, "info": 20, "debug": 10}
-_SEVERITY_NUMBERS = {
-    "error": SeverityNumber.ERROR,
-    "warn": SeverityNumber.WARN,
-    "info": SeverityNumber.INFO,
-    "debug": SeverityNumber.DEBUG,
-}
-
-
-def _severity(level: int) -> str:
-    return next((name for name, floor in _LEVELS.items() if level >= floor), "debug")
-
-
-def _frames(error: BaseException | None) -> str:
-    """The frames of an exception and of its causes, without their messages."""
-    parts: list[str] = []
-    while error is not None and len(parts) < 10:
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        parts.append(f"{_type_name(error)}\n{frames}")
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return "\ncaused by ".join(parts)
-
-
-def _type_name(error: BaseException) -> str:
-    kind = type(error)
-    builtin = kind.__module__ == "builtins"
-    return kind.__qualname__ if builtin else f"{kind.__module__}.{kind.__qualname__}"
-
-
-class _Output(logging.Handler):
-    """Writes each record as one JSON object on stdout, and sends it by OTLP."""
-
-    def __init__(self, service_name: str, otlp: _logs.Logger | None) -> None:
-        super().__init__()
-        self._service_name = service_name
-        self._otlp = otlp
-        self._repeats: dict[tuple[str, str], float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            if self._is_repeat(record):
-                return
-            severity = _severity(record.levelno)
-            message, attributes = self._describe(record)
-            self._write(record, severity, message, attributes)
-            # Trouble with the export must not become more to export.
-            if self._otlp and not record.name.startswith("opentelemetry"):
-                self._otlp.emit(
-                    timestamp=int(record.created * 1e9),
-                    severity_number=_SEVERITY_NUMBERS[severity],
-                    severity_text=severity,
-                    body=message,
-                    attributes=attributes,
-                )
-        except Exception:
-            self.handleError(record)
-
-    def _is_repeat(self, record: logging.LogRecord) -> bool:
-        """Whether a library says within a minute what it has just said."""
-        if _is_own(record):
-            return False
-        key, now = (record.name, str(record.msg)), time.monotonic()
-        if now - self._repeats.get(key, -60.0) < 60:
-            return True
-        if len(self._repeats) >= 100:
-            self._repeats.clear()
-        self._repeats[key] = now
-        return False
-
-    @staticmethod
-    def _describe(record: logging.LogRecord) -> tuple[str, dict[str, AttributeValue]]:
-        message = record.getMessage()
-        attributes: dict[str, AttributeValue] = {
-            key: value if isinstance(value, str | bool | int | float) else str(value)
-            for key, value in vars(record).items()
-            if key not in _STANDARD_FIELDS
-        }
-        if not _is_own(record):  # libraries quote values and exceptions after the first line
-            message = message.partition("\n")[0][:200]
-            attributes = {"logger": record.name}
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None:
-            attributes["exception.type"] = _type_name(error)
-            attributes["exception.stacktrace"] = _frames(error)
-        return message, attributes
-
-    def _write(
-        self,
-        record: logging.LogRecord,
-        severity: str,
-        message: str,
-        attributes: Mapping[str, AttributeValue],
-    ) -> None:
-        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, AttributeValue] = {
-            "timestamp": when.replace("+00:00", "Z"),
-            "severity": severity,
-            "message": message,
-            "service.name": self._service_name,
-        }
-        context = trace.get_current_span().get_span_context()
-        if context.is_valid:
-            line["trace_id"] = trace.format_trace_id(context.trace_id)
-            line["span_id"] = trace.format_span_id(context.span_id)
-        sys.stdout.write(json.dumps({**line, **attributes}) + "\n")
-        sys.stdout.flush()
-
-
-def _is_own(record: logging.LogRecord) -> bool:
-    return record.name == "app" or record.name.startswith("app.")
-
-
-def _crashed(
-    kind: type[BaseException], error: BaseException, trace_back: TracebackType | None
-) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        return
-    _logger.error("crashed", exc_info=(kind, error, trace_back))
-
-
-def start_logs(service_name: str, log_level: str, otlp: _logs.Logger | None = None) -> None:
-    """Make every log record one JSON line on stdout; `start` does this too."""
-    logging.raiseExceptions = False  # the module's own report of a failure quotes the arguments
-    logging.captureWarnings(True)
-    root = logging.getLogger()
-    root.handlers = [_Output(service_name, otlp)]
-    root.setLevel(max(logging.WARNING, _LEVELS[log_level]))  # libraries: what matters only
-    logging.getLogger("app").setLevel(_LEVELS[log_level])
-    sys.excepthook = _crashed
-
-
-# Start and stop --------------------------------------------------------------------------------
+# Start and stop ---------------------------------------------------------------------------------
 
 _stops: list[Callable[[], object]] = []
 _counters: dict[str, metrics.Counter] = {}
@@ -280,22 +85,22 @@ def start(service_name: str, log_level: str, business_metrics: Mapping[str, str]
     """Set up logs, traces and metrics for this process."""
     for name in [n for n, value in os.environ.items() if n.startswith("OTEL_") and not value]:
         del os.environ[name]  # an empty variable means absent
-    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"  # stable names from the httpx client
-    exporting = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
+    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"  # the stable names, for the httpx client
+    sending = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
     resource = Resource.create({"service.name": service_name})
-    if version := os.environ.get("SERVICE_VERSION"):  # the image's; the environment may know better
+    if version := os.environ.get("SERVICE_VERSION"):  # the image's; OTEL_RESOURCE_ATTRIBUTES wins
         resource = Resource({"service.version": version}).merge(resource)
 
-    # Only `traceparent` is taken in and passed on: baggage would carry a stranger's bytes further.
+    # Only `traceparent` is passed on: baggage and tracestate would carry a stranger's bytes.
     propagate.set_global_textmap(TraceContextTextMapPropagator())
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-    if exporting:
+    if sending:
         tracers.add_span_processor(BatchSpanProcessor(AllowedOnly(OTLPSpanExporter())))
     trace.set_tracer_provider(tracers)
 
     meters = MeterProvider(
-        metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter())] if exporting else [],
-        resource=resource,
+        [PeriodicExportingMetricReader(OTLPMetricExporter())] if sending else [],
+        resource,
         shutdown_on_exit=False,
         views=[
             *(View(instrument_name=name, attribute_keys=keys) for name, keys in _METRICS.items()),
@@ -303,28 +108,28 @@ def start(service_name: str, log_level: str, business_metrics: Mapping[str, str]
         ],
     )
     metrics.set_meter_provider(meters)
+    SystemMetricsInstrumentor(config=_RUNTIME).instrument()
     _stops[:] = [tracers.shutdown, meters.shutdown]
 
-    otlp = None
-    if exporting and os.environ.get("OTEL_LOGS_EXPORTER") != "none":
-        loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    if sending and os.environ.get("OTEL_LOGS_EXPORTER") != "none":
+        loggers = LoggerProvider(resource, shutdown_on_exit=False)
         loggers.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
-        otlp = loggers.get_logger("app")
+        start_logs(service_name, log_level, loggers.get_logger("app"))
         _stops.append(loggers.shutdown)
-    start_logs(service_name, log_level, otlp)
+    else:
+        start_logs(service_name, log_level)
 
-    SystemMetricsInstrumentor(config=_RUNTIME).instrument()
     meter = metrics.get_meter("app")
     for name, kind in business_metrics.items():
         if kind == "counter":
             _counters[name] = meter.create_counter(f"app.{name}")
             _counters[name].add(0)  # a rate needs a value before the first event
         else:
-            meter.create_observable_gauge(f"app.{name}", callbacks=[_reader(name)])
+            meter.create_observable_gauge(f"app.{name}", [_observe(name)])
 
 
 def shutdown(seconds: float = 3.0) -> None:
-    """Send what is left; give up after `seconds`, as when the collector is gone."""
+    """Send what is left of all three signals at once; when the collector is gone, give up."""
     deadline = time.monotonic() + seconds
     threads = [threading.Thread(target=stop, daemon=True) for stop in _stops]
     for thread in threads:
@@ -333,75 +138,59 @@ def shutdown(seconds: float = 3.0) -> None:
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
-# HTTP ------------------------------------------------------------------------------------------
+# Requests ---------------------------------------------------------------------------------------
+
+_logger = logging.getLogger("app.telemetry")
+_METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 
 
 def fastapi() -> TelemetryConfig:
-    """The settings of FastAPI's own spans and metrics (`http.server.*`)."""
+    """FastAPI makes the spans and metrics of requests itself; its logs quote exceptions."""
     return {
-        "exclude": lambda scope: scope.get("path") in HEALTH,
+        "exclude": lambda scope: scope["path"] in HEALTH,
         "operation_spans": False,
-        "logs": False,  # they hold the messages of exceptions; `instrument` logs without
+        "logs": False,
     }
 
 
 def instrument(app: ASGIApp) -> ASGIApp:
-    """Add the access log, the `traceresponse` header and the log line of an unhandled error."""
+    """Add the access log, the header `traceresponse`, and the log of what nobody handled."""
 
     async def instrumented(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in HEALTH:
             await app(scope, receive, send)
             return
-        scope["headers"] = [
-            (name, value)
-            for name, value in scope["headers"]
-            if name not in (b"tracestate", b"baggage")
-        ]
+        scope["headers"] = [h for h in scope["headers"] if h[0] not in (b"tracestate", b"baggage")]
         started = time.perf_counter()
-        status = 0
         context = trace.INVALID_SPAN_CONTEXT
+        request: dict[str, AttributeValue] = {}
 
         async def answer(message: Message) -> None:
-            nonlocal status, context
+            nonlocal context
             if message["type"] == "http.response.start":
-                status = message["status"]
                 context = trace.get_current_span().get_span_context()
-                headers = [*message.get("headers", []), (b"traceresponse", _traceresponse(context))]
-                message = {**message, "headers": headers}
+                trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+                header = f"00-{trace_id}-{span_id}-{context.trace_flags:02x}".encode()
+                message["headers"] = [*message.get("headers", []), (b"traceresponse", header)]
+                method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+                request["http.request.method"] = method
+                if route := getattr(scope.get("fastapi.telemetry"), "route", None):
+                    request["http.route"] = route
+                request["http.response.status_code"] = message["status"]
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                _access_log(scope, status, time.perf_counter() - started)
+                duration = round(time.perf_counter() - started, 6)
+                _logger.info("request", extra={**request, "duration_seconds": duration})
 
         try:
             await app(scope, receive, answer)
         except Exception:
             with trace.use_span(trace.NonRecordingSpan(context)):
-                _logger.exception("request failed", extra=_request(scope))
-            if not status:
-                raise
+                _logger.exception("request failed", extra=request)
+            if not request:
+                raise  # nothing has been answered yet: the server does
 
     return instrumented
-
-
-def _traceresponse(context: SpanContext) -> bytes:
-    flags = f"{context.trace_flags:02x}"
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags}".encode()
-
-
-def _request(scope: MutableMapping[str, Any]) -> dict[str, AttributeValue]:
-    method, route = scope["method"], getattr(scope.get("route"), "path", None)
-    known = method if method in _METHODS else "_OTHER"
-    return {"http.request.method": known} | ({"http.route": route} if route else {})
-
-
-_METHODS = frozenset(
-    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
-)
-
-
-def _access_log(scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
-    extra = {"http.response.status_code": status, "duration_seconds": round(seconds, 6)}
-    _logger.info("request", extra={**_request(scope), **extra})
 
 
 def instrument_client(client: httpx.AsyncClient) -> None:
@@ -409,23 +198,20 @@ def instrument_client(client: httpx.AsyncClient) -> None:
     HTTPXClientInstrumentor.instrument_client(client)
 
 
-# The service's own -----------------------------------------------------------------------------
+# The service's own ------------------------------------------------------------------------------
 
 
 @contextmanager
 def span(name: str, attributes: Mapping[str, AttributeValue]) -> Iterator[None]:
-    """Trace a call to a store; of its failure only the type is recorded."""
+    """Trace a call to a store; of a failure only its type is recorded."""
     with trace.get_tracer("app").start_as_current_span(
-        name,
-        kind=SpanKind.CLIENT,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as current:
+        name, kind=SpanKind.CLIENT, attributes=attributes,
+        record_exception=False, set_status_on_exception=False,
+    ) as current:  # fmt: skip
         try:
             yield
         except Exception as error:
-            current.set_attribute("error.type", _type_name(error))
+            current.set_attribute("error.type", _type(error))
             current.set_status(StatusCode.ERROR)
             raise
 
@@ -441,5 +227,137 @@ def gauge(name: str, read: Callable[[], float]) -> None:
     _gauges[name] = read
 
 
-def _reader(name: str) -> Callable[[metrics.CallbackOptions], list[metrics.Observation]]:
+def _observe(name: str) -> Callable[[metrics.CallbackOptions], list[metrics.Observation]]:
     return lambda _: [metrics.Observation(_gauges[name]() if name in _gauges else 0)]
+
+
+# Spans ------------------------------------------------------------------------------------------
+
+
+class AllowedOnly(SpanExporter):
+    """Passes spans on with the attributes that are allowed by name, and nothing else."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self.shutdown = exporter.shutdown  # type: ignore[method-assign]
+        self.force_flush = exporter.force_flush  # type: ignore[method-assign]
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self._exporter.export([_allowed(span) for span in spans])
+
+
+def _allowed(span: ReadableSpan) -> ReadableSpan:
+    names = _HTTP | _STORE | (_PEER if span.kind is SpanKind.CLIENT else set())
+    return ReadableSpan(
+        name=span.name,
+        context=span.get_span_context(),
+        parent=span.parent,
+        kind=span.kind,
+        attributes={
+            name: value
+            for name, value in (span.attributes or {}).items()
+            if name in names or name.startswith("app.")
+        },
+        events=[
+            Event(event.name, {"exception.type": kind}, event.timestamp)
+            for event in span.events
+            if (kind := (event.attributes or {}).get("exception.type"))
+        ],
+        links=[trace.Link(link.context) for link in span.links],
+        status=Status(span.status.status_code),  # without its text, which quotes the exception
+        start_time=span.start_time,
+        end_time=span.end_time,
+        resource=span.resource,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+# Logs -------------------------------------------------------------------------------------------
+
+_SEVERITIES = ("debug", "info", "warn", "error")  # a tenth of Python's levels, from 1
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+
+
+def start_logs(service_name: str, log_level: str, otlp: _logs.Logger | None = None) -> None:
+    """Make each log record a JSON line on stdout and, with `otlp`, send it; `start` does this."""
+    logging.raiseExceptions = False  # a record that cannot be formatted would be printed in full
+    logging.captureWarnings(capture=True)
+    own_level = (_SEVERITIES.index(log_level) + 1) * 10
+    logging.getLogger("app").setLevel(own_level)
+    root = logging.getLogger()
+    root.setLevel(max(own_level, logging.WARNING))  # what libraries say below that quotes data
+    root.handlers = [_Output(service_name, otlp)]
+    sys.excepthook = lambda _, error, __: _logger.error("crashed", exc_info=error)
+
+
+class _Output(logging.Handler):
+    def __init__(self, service_name: str, otlp: _logs.Logger | None) -> None:
+        super().__init__()
+        self._service_name = service_name
+        self._otlp = otlp
+        self._last: dict[tuple[str, str], float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._emit(record)
+        except Exception:  # a log line is never worth a failed request
+            self.handleError(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
+        severity = _SEVERITIES[min(max(record.levelno // 10, 1), 4) - 1]
+        message = record.getMessage()
+        if record.name.partition(".")[0] == "app":
+            attributes = {k: v for k, v in vars(record).items() if k not in _STANDARD}
+        elif self._has_just_said(record):
+            return
+        else:  # a library: exceptions and values follow the first line
+            message, attributes = message.partition("\n")[0][:200], {"logger": record.name}
+        if record.exc_info and (error := record.exc_info[1]):
+            attributes |= {"exception.type": _type(error), "exception.stacktrace": _frames(error)}
+
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "timestamp": when.replace("+00:00", "Z"),
+            "severity": severity,
+            "message": message,
+            "service.name": self._service_name,
+        }
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            line |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+        sys.stdout.write(json.dumps({**line, **attributes}, default=str) + "\n")
+        sys.stdout.flush()
+
+        # Trouble with sending must not become more to send.
+        if self._otlp and not record.name.startswith("opentelemetry"):
+            self._otlp.emit(
+                timestamp=int(record.created * 1e9),
+                severity_number=_logs.SeverityNumber[severity.upper()],
+                severity_text=severity,
+                body=message,
+                attributes=attributes,
+            )
+
+    def _has_just_said(self, record: logging.LogRecord) -> bool:
+        """Whether a library repeats itself within a minute, as exporters do without a collector."""
+        key, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._last.get(key, -60.0) < 60:
+            return True
+        if len(self._last) > 100:
+            self._last.clear()
+        self._last[key] = now
+        return False
+
+
+def _frames(error: BaseException | None) -> str:
+    """The innermost frames of an exception and of what caused it, without their messages."""
+    parts: list[str] = []
+    while error and len(parts) < 5:
+        parts.append(_type(error) + "\n" + "".join(traceback.format_tb(error.__traceback__, -12)))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "caused by ".join(parts)
+
+
+def _type(error: BaseException) -> str:
+    module, name = type(error).__module__, type(error).__qualname__
+    return name if module == "builtins" else f"{module}.{name}"

@@ -35,16 +35,18 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve() -> int:
+    settings = Settings.read(os.environ)
     from app.server import serve
 
-    serve(os.environ)
+    serve(settings, os.environ)
     return 0
 
 
 def _develop() -> int:
+    settings = Settings.read(os.environ)
     from app.server import develop
 
-    develop(os.environ)
+    develop(settings)
     return 0
 
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import Message
-from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -20,8 +19,6 @@ from app.flags import Flags
 from app.limits import RequestLimits
 from app.signups import ActiveUsers, NewSignup, Signup, Store, StoreUnreachableError
 from app.upstream import Upstream
-
-OK = {"status": "ok"}
 
 
 @dataclass
@@ -37,7 +34,7 @@ class Service:
 
 
 def create_app(service: Service) -> FastAPI:
-    """The application, not yet instrumented."""
+    """Put the application together, not yet instrumented."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,52 +51,43 @@ def create_app(service: Service) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
+    app.state.service = service
+    app.state.readiness = Readiness(service)
     app.add_middleware(RequestLimits, draining=lambda: service.draining)
-    _add_errors(app)
-    _add_health(app, service)
-    _add_signups(app, service)
+    _answer_errors(app)
+    app.include_router(signups)
+    app.include_router(health)
     return app
 
 
-def _add_signups(app: FastAPI, service: Service) -> None:
-    @app.post("/signups", status_code=201, dependencies=[Depends(_json_only)])
-    async def create_signup(new: NewSignup, response: Response) -> dict[str, object]:
-        if not await service.flags.enabled("signups-open", default=True):
-            raise HTTPException(503, "sign-ups are closed", {"Retry-After": "60"})
-        signup = Signup(id=uuid4(), email=new.email, plan=new.plan)
-        await service.store.add(signup)
-        telemetry.count("signups")
-        service.active_users.saw(signup.id)
-        await service.upstream.tell(new)
-        welcome = await service.flags.enabled("welcome", False, targeting_key=str(signup.id))
-        response.headers["Location"] = f"/signups/{signup.id}"
-        return _body(signup) | {"welcome": welcome}
-
-    @app.get("/signups/{id}")
-    async def read_signup(signup_id: SignupId) -> dict[str, object]:
-        signup = await service.store.get(signup_id)
-        if signup is None:
-            raise HTTPException(404)
-        service.active_users.saw(signup.id)
-        return _body(signup)
-
-    @app.post("/signups/{id}/conversion")
-    async def convert_signup(signup_id: SignupId) -> dict[str, object]:
-        result = await service.store.convert(signup_id)
-        if result is None:
-            raise HTTPException(404)
-        signup, first = result
-        if first:
-            telemetry.count("conversions")
-        return _body(signup)
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
 
 
-def _body(signup: Signup) -> dict[str, object]:
-    return signup.model_dump(mode="json", include={"id", "email", "plan", "converted"})
+type Services = Annotated[Service, Depends(_service)]
+
+
+# Sign-ups ---------------------------------------------------------------------------------------
+
+signups = APIRouter(prefix="/signups")
+
+
+class CreatedSignup(Signup):
+    """The answer to a new sign-up; a flag decides about the welcome."""
+
+    welcome: bool
+
+
+def _json_only(request: Request) -> None:
+    header = Message()
+    header["content-type"] = request.headers.get("content-type", "")
+    if header.get_content_type() != "application/json":
+        raise HTTPException(415)
 
 
 def _signup_id(text: Annotated[str, Path(alias="id")]) -> UUID:
-    """The id in the path in its one written form; anything else is no sign-up's."""
+    """Read an id in its one written form; anything else is the id of no sign-up."""
     try:
         signup_id = UUID(text)
     except ValueError:
@@ -112,71 +100,110 @@ def _signup_id(text: Annotated[str, Path(alias="id")]) -> UUID:
 type SignupId = Annotated[UUID, Depends(_signup_id)]
 
 
-def _json_only(request: Request) -> None:
-    header = Message()
-    header["content-type"] = request.headers.get("content-type", "")
-    if header.get_content_type() != "application/json":
-        raise HTTPException(415)
+@signups.post("", status_code=201, dependencies=[Depends(_json_only)])
+async def create_signup(new: NewSignup, service: Services, response: Response) -> CreatedSignup:
+    if not await service.flags.enabled("signups-open", default=True):
+        raise HTTPException(503, "sign-ups are closed", {"Retry-After": "60"})
+    signup = Signup(id=uuid4(), email=new.email, plan=new.plan)
+    await service.store.add(signup)
+    telemetry.count("signups")
+    service.active_users.saw(signup.id)
+    await service.upstream.tell(new)
+    welcome = await service.flags.enabled("welcome", default=False, targeting_key=str(signup.id))
+    response.headers["Location"] = f"/signups/{signup.id}"
+    return CreatedSignup(**signup.model_dump(), welcome=welcome)
 
 
-def _add_health(app: FastAPI, service: Service) -> None:
-    ready = _Ready(service.store)
-
-    @app.get("/livez")
-    async def livez() -> dict[str, str]:
-        return OK
-
-    @app.get("/startupz")
-    async def startupz() -> dict[str, str]:
-        if not service.started:
-            raise HTTPException(503, "starting")
-        return OK
-
-    @app.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        if service.draining:
-            raise HTTPException(503, "draining")
-        await ready.check()
-        return OK
+@signups.get("/{id}")
+async def read_signup(signup_id: SignupId, service: Services) -> Signup:
+    signup = await service.store.get(signup_id)
+    if signup is None:
+        raise HTTPException(404)
+    service.active_users.saw(signup.id)
+    return signup
 
 
-class _Ready:
-    """Asks the store at most once a second, however many ask for readiness."""
+@signups.post("/{id}/conversion")
+async def convert_signup(signup_id: SignupId, service: Services) -> Signup:
+    result = await service.store.convert(signup_id)
+    if result is None:
+        raise HTTPException(404)
+    signup, first_time = result
+    if first_time:
+        telemetry.count("conversions")
+    return signup
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
-        self._clock = clock
+
+# Health -----------------------------------------------------------------------------------------
+
+health = APIRouter()
+OK = {"status": "ok"}
+
+
+READINESS_SECONDS = 1  # the store is asked at most so often, however many probes there are
+
+
+class Readiness:
+    """Whether the store can be used."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._lock = asyncio.Lock()
         self._checked_at = float("-inf")
-        self._reachable = False
+        self._problem: StoreUnreachableError | None = None
 
     async def check(self) -> None:
+        """Raise `StoreUnreachableError` when the store cannot be used."""
         async with self._lock:
-            if self._clock() - self._checked_at >= 1:
+            if time.monotonic() - self._checked_at >= READINESS_SECONDS:
                 try:
-                    await self._store.check()
-                    self._reachable = True
-                except StoreUnreachableError:
-                    self._reachable = False
-                self._checked_at = self._clock()
-        if not self._reachable:
+                    await self._service.store.check()
+                    self._problem = None
+                except StoreUnreachableError as error:
+                    self._problem = error
+                self._checked_at = time.monotonic()
+        if self._problem:
             raise StoreUnreachableError
 
 
-def _add_errors(app: FastAPI) -> None:
-    """Every error is a small JSON object that quotes nothing from the request."""
+@health.get("/livez")
+async def livez() -> dict[str, str]:
+    return OK
+
+
+@health.get("/startupz")
+async def startupz(service: Services) -> dict[str, str]:
+    if not service.started:
+        raise HTTPException(503, "starting")
+    return OK
+
+
+@health.get("/readyz")
+async def readyz(request: Request, service: Services) -> dict[str, str]:
+    if service.draining:
+        raise HTTPException(503, "draining")
+    await request.app.state.readiness.check()
+    return OK
+
+
+# Errors -----------------------------------------------------------------------------------------
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Make every error a small JSON object that quotes nothing of the request."""
 
     @app.exception_handler(StarletteHTTPException)
-    async def http_error(_: Request, error: StarletteHTTPException) -> JSONResponse:
+    async def http(_: Request, error: StarletteHTTPException) -> JSONResponse:
         return _error(error.status_code, error.detail.lower(), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        if any(problem["type"] == "json_invalid" for problem in error.errors()):
+    async def validation(_: Request, error: RequestValidationError) -> JSONResponse:
+        problems = error.errors()
+        if any(problem["type"] == "json_invalid" for problem in problems):
             return _error(400, "malformed JSON")
-        names = {problem["loc"][-1] for problem in error.errors()}
-        known = ", ".join(name for name in NewSignup.model_fields if name in names)
-        return _error(422, f"invalid {known}" if known else "invalid body")
+        places = {problem["loc"][-1] for problem in problems}  # an unknown one is the client's text
+        known = [name for name in NewSignup.model_fields if name in places]
+        return _error(422, f"invalid {' and '.join(known)}" if known else "invalid body")
 
     @app.exception_handler(StoreUnreachableError)
     async def unreachable(_: Request, __: StoreUnreachableError) -> JSONResponse:
@@ -188,5 +215,4 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    phrase = HTTPStatus(status).phrase.lower()
-    return JSONResponse({"error": text or phrase}, status, headers)
+    return JSONResponse({"error": text}, status, headers)

@@ -7,6 +7,7 @@ import time
 from openfeature import api
 from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
+from openfeature.exception import ErrorCode
 
 _logger = logging.getLogger(__name__)
 
@@ -38,15 +39,20 @@ class Flags:
                     self._client.get_boolean_details, flag, default, context
                 )
         except TimeoutError:
-            self._failed("timeout")
+            self._pause()
+            self._warn("timeout")
             return default
         if details.error_code:
-            self._failed(str(details.error_code))
+            if details.error_code is not ErrorCode.FLAG_NOT_FOUND:
+                self._pause()
+            self._warn(details.error_code.value)
         return details.value
 
-    def _failed(self, problem: str) -> None:
+    def _pause(self) -> None:
+        self._paused_until = time.monotonic() + PAUSE_SECONDS
+
+    def _warn(self, problem: str) -> None:
         now = time.monotonic()
-        self._paused_until = now + PAUSE_SECONDS
         if now - self._warned_at >= 60:
             self._warned_at = now
-            _logger.warning("flags have their defaults", extra={"error.type": problem})
+            _logger.warning("a flag has its default", extra={"error.type": problem})

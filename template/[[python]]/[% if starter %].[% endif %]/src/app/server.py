@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import socket
 import time
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,7 @@ _logger = logging.getLogger(__name__)
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - in a container there is no other way to be reached
 NOTICE_SECONDS = 1.0  # what a load balancer needs to notice that the service is not ready
 REQUEST_HEAD_SECONDS = 10
+REQUEST_HEAD_BYTES = 16 * 1024
 KEEP_ALIVE_SECONDS = 5
 
 
@@ -61,6 +63,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._exit_at: float | None = None
+        self._announced = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the store and the listener."""
+        await super().startup(sockets)
+        if self.started:
+            _logger.info("listening", extra={"server.port": self.config.port})
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; a second signal ends the wait for late requests."""
@@ -72,28 +81,51 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second."""
-        if self._exit_at is not None and time.monotonic() >= self._exit_at:
-            self.should_exit = True
+        if self._exit_at is not None:
+            if not self._announced:  # not in the signal's handler, where a log line may be cut
+                _logger.info("draining")
+                self._announced = True
+            if time.monotonic() >= self._exit_at:
+                self.should_exit = True
         return await super().on_tick(counter)
 
 
-def build(env: Environment) -> tuple[Settings, Service, ASGIApp]:
-    """Everything but the listener; raises `ConfigurationError` before anything has started."""
-    settings = Settings.read(env)
-    store = choose_store(env)
+def build(settings: Settings, env: Environment) -> tuple[Service, ASGIApp]:
+    """Put everything together but the listener."""
+    store = choose_store(env)  # may find fault with the environment: before anything has started
     telemetry.start(settings.service_name, settings.log_level, settings.business_metrics)
     service = Service(store, Upstream(settings.upstream_url), Flags(settings.flags_url))
-    return settings, service, telemetry.instrument(create_app(service))
+    return service, telemetry.instrument(create_app(service))
 
 
-def application() -> ASGIApp:
-    """What uvicorn's reloader loads anew after each edit."""
-    return build(os.environ)[2]
+def serve(settings: Settings, env: Environment) -> None:
+    """Serve until a signal ends it."""
+    service, app = build(settings, env)
+    config = uvicorn.Config(
+        app,
+        host=ALL_INTERFACES,
+        port=settings.port,
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        reset_contextvars=True,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        h11_max_incomplete_event_size=REQUEST_HEAD_BYTES,
+    )
+    try:
+        Server(config, service).run()
+        _logger.info("stopped")
+    finally:
+        telemetry.shutdown()
 
 
-def develop(env: Environment) -> None:
-    """Serve, and start again whenever a source changes. Stops without draining."""
-    settings = Settings.read(env)
+def develop(settings: Settings) -> None:
+    """Serve without draining, and start again whenever a source changes."""
     telemetry.start_logs(settings.service_name, settings.log_level)
     uvicorn.run(
         "app.server:application",
@@ -108,25 +140,6 @@ def develop(env: Environment) -> None:
     )
 
 
-def serve(env: Environment) -> None:
-    """Serve until a signal ends it."""
-    settings, service, app = build(env)
-    config = uvicorn.Config(
-        app,
-        host=ALL_INTERFACES,
-        port=settings.port,
-        http=Protocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        reset_contextvars=True,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=settings.drain_seconds,
-        h11_max_incomplete_event_size=16 * 1024,
-    )
-    try:
-        Server(config, service).run()
-    finally:
-        telemetry.shutdown()
+def application() -> ASGIApp:
+    """Build what uvicorn's reloader loads after each edit."""
+    return build(Settings.read(os.environ), os.environ)[1]

@@ -12,19 +12,25 @@ from pydantic import BaseModel, ConfigDict, Field
 _EMAIL = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$"
 
 
+type Email = Annotated[str, Field(max_length=254, pattern=_EMAIL)]
+type Plan = Literal["free", "paid"]
+
+
 class NewSignup(BaseModel):
     """What a client sends to sign up."""
 
     model_config = ConfigDict(extra="forbid")
 
-    email: Annotated[str, Field(max_length=254, pattern=_EMAIL)]
-    plan: Literal["free", "paid"] = "free"
+    email: Email
+    plan: Plan = "free"
 
 
-class Signup(NewSignup):
+class Signup(BaseModel):
     """A sign-up as it is kept and answered."""
 
     id: UUID
+    email: Email
+    plan: Plan
     converted: bool = False
 
 

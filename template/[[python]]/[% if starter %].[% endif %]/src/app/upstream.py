@@ -17,27 +17,30 @@ class Upstream:
     """Sends sign-ups on; a failure is logged and never reaches the client."""
 
     def __init__(self, base_url: str | None) -> None:
-        self._url = f"{base_url}/signups" if base_url else None
-        self._client = httpx.AsyncClient(
-            timeout=TIMEOUT_SECONDS,
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
-            trust_env=False,
-        )
-        telemetry.instrument_client(self._client)
+        self._client: httpx.AsyncClient | None = None
+        if base_url is not None:
+            self._client = httpx.AsyncClient(
+                base_url=base_url, timeout=TIMEOUT_SECONDS, trust_env=False
+            )
+            telemetry.instrument_client(self._client)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._client:
+            await self._client.aclose()
 
     async def tell(self, signup: NewSignup) -> None:
         """Send a new sign-up on, within the time limit."""
-        if self._url is None:
+        if not self._client:
             return
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                body = signup.model_dump(include={"email", "plan"})
-                async with self._client.stream("POST", self._url, json=body) as response:
-                    problem = str(response.status_code) if response.status_code >= 400 else None
+            # The limit of the client is for each read; this one is for all of it. The body of the
+            # answer is not read: only the status matters.
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self._client.stream("POST", "signups", json=signup.model_dump()) as answer,
+            ):
+                problem = str(answer.status_code) if answer.status_code >= 300 else ""
         except (httpx.HTTPError, TimeoutError) as error:
             problem = type(error).__name__
         if problem:

@@ -1,0 +1,93 @@
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support import ENVIRONMENT, SOURCES, Collector, Process, free_port
+
+
+def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        env={"PYTHONPATH": str(SOURCES), **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"PORT": "80x"},
+            'configuration: PORT: "80x" is not a port number from 1 to 65535',
+        ),
+        (
+            {"LOG_LEVEL": ""},
+            "configuration: LOG_LEVEL: missing; set one of error, warn, info, debug",
+        ),
+    ],
+)
+def test_a_wrong_configuration_ends_the_start_with_one_line(
+    change: dict[str, str], expected: str
+) -> None:
+    result = run({"PORT": "8080", **ENVIRONMENT, **change})
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == expected + "\n"
+
+
+def test_an_unknown_program_is_refused() -> None:
+    result = run({"PORT": "8080", **ENVIRONMENT}, "bash")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: ")
+
+
+def test_the_health_check_is_quick_and_tells_the_truth(server: Process) -> None:
+    started = time.monotonic()
+    alive = run({"PORT": str(server.port)}, "healthcheck")
+    took = time.monotonic() - started
+    dead = run({"PORT": str(free_port())}, "healthcheck")
+
+    assert (alive.returncode, dead.returncode) == (0, 1)
+    assert took < 1  # 0.05 s on an idle machine
+
+
+def test_the_health_check_does_not_wait_for_a_server_that_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        result = run({"PORT": str(silent.getsockname()[1])}, "healthcheck")
+
+    assert result.returncode == 1
+    assert time.monotonic() - started < 2.5
+
+
+def test_a_port_in_use_ends_the_start_with_one_error_line(server: Process, tmp_path: Path) -> None:
+    second = Process(tmp_path, {"PORT": str(server.port)})
+
+    assert second.process.wait(20) == 3
+    (line,) = second.lines
+    assert line["severity"] == "error"
+    assert "address already in use" in line["message"]
+
+
+def test_counters_are_sent_as_zero_before_the_first_event(tmp_path: Path) -> None:
+    with Collector() as collector:
+        service = Process(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+        service.wait_until_listening()
+        assert service.terminate() == 0
+
+    values = {
+        metric.name: [point.as_int for point in metric.sum.data_points]
+        for metric in collector.metrics
+        if metric.name.startswith("app.")
+    }
+    assert values["app.signups"] == [0]
+    assert values["app.conversions"] == [0]
+    assert "app.active_users" in values
