@@ -42,9 +42,15 @@ class StandIn:
         return first if "/" in self.image and "." in first else "docker.io"
 
 
+def template_pins() -> dict[str, str]:
+    """Return the versions that the template's files name."""
+    read = yaml.safe_load(PINS.read_text())
+    return {str(name): str(value) for name, value in read.items()}
+
+
 def catalogue() -> tuple[StandIn, ...]:
     """Return every image; the versions in their names are those of the template."""
-    pins = {name: str(value) for name, value in yaml.safe_load(PINS.read_text()).items()}
+    pins = template_pins()
     return (
         StandIn(BASE, "debian", "debian"),
         StandIn(f"python:{pins['python']}-slim-trixie", "python", "python"),
@@ -185,6 +191,7 @@ class Images:
 
     def bake(self, images: list[StandIn]) -> dict[str, object]:
         """Return the bake file: one target for each image, under its official name."""
+        held = {name.upper(): template_pins()[name] for name in ("python", "postgres", "redis")}
         return {
             "group": {"default": {"targets": [image.target for image in images]}},
             "target": {
@@ -193,6 +200,7 @@ class Images:
                     "dockerfile": "Dockerfile",
                     "target": image.target,
                     "tags": [image.image],
+                    "args": held,
                     "labels": {LABEL: self.digest()},
                     "output": ["type=docker"],
                 }

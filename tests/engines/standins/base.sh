@@ -2,6 +2,7 @@
 # Makes the root file system of debian:trixie-slim from packages.
 # Roots that the machine trusts beyond Debian's are trusted in it too, so that a build behind a
 # proxy that re-signs works as it does outside; on most machines there are none.
+# shellcheck disable=SC2016  # the hooks are expanded by mmdebstrap
 set -euo pipefail
 output=$1 mirror=$2
 
