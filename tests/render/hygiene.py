@@ -1,0 +1,87 @@
+"""What a careful writer leaves in no file: each check returns the problems it sees."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.product import TEMPLATE, interview, static_sources
+
+MOST_ROOT_ENTRIES = 20
+MOST_FILES = 80
+
+# Formatters of these demand two blank lines, or keep what stands in a block of code.
+TWO_BLANK_LINES = (".py",)
+# An empty file that says something by being there.
+MAY_BE_EMPTY = ("py.typed", "__init__.py")
+
+Files = Mapping[str, bytes]
+
+
+def lines(files: Files) -> Iterator[tuple[str, str]]:
+    """Yield every line with its place."""
+    for path, content in files.items():
+        for number, line in enumerate(content.decode().split("\n"), start=1):
+            yield f"{path}:{number}", line
+
+
+def untidy(files: Files) -> list[str]:
+    """Return blanks at ends of lines, other line ends, missing and doubled last lines."""
+    problems = [
+        f"{place}: blank at the end" for place, line in lines(files) if line.endswith((" ", "\t"))
+    ]
+    for path, content in files.items():
+        text = content.decode()
+        if not text:
+            if Path(path).name not in MAY_BE_EMPTY:
+                problems.append(f"{path}: empty file")
+            continue
+        if "\r" in text or "\ufeff" in text:
+            problems.append(f"{path}: CR or byte order mark")
+        if not text.endswith("\n"):
+            problems.append(f"{path}: no newline at the end")
+        if text.endswith("\n\n"):
+            problems.append(f"{path}: blank line at the end")
+        if text.startswith("\n"):
+            problems.append(f"{path}: blank line at the start")
+        if Path(path).suffix not in TWO_BLANK_LINES and "\n\n\n" in text:
+            place = text[: text.index("\n\n\n")].count("\n") + 2
+            problems.append(f"{path}:{place}: two blank lines")
+    return problems
+
+
+def residue(files: Files) -> list[str]:
+    """Return delimiters of the template in files that it rendered.
+
+    A file that the template holds without the suffix was copied, and its brackets are its own.
+    """
+    copied = {source.read_bytes() for source in static_sources(TEMPLATE)}
+    rendered = {path: content for path, content in files.items() if content not in copied}
+    delimiters = re.compile("|".join(map(re.escape, interview().delimiters)))
+    problems = [
+        f"{place}: {found[0]} stayed: {line.strip()[:60]}"
+        for place, line in lines(rendered)
+        if (found := delimiters.search(line))
+    ]
+    return problems + [f"{path}: in the name" for path in files if delimiters.search(path)]
+
+
+def too_many(files: Files) -> list[str]:
+    """Return whether there are more files than a person takes in."""
+    entries = {path.split("/")[0] for path in files}
+    problems = []
+    if len(entries) > MOST_ROOT_ENTRIES:
+        problems.append(f"{len(entries)} entries at the root: {sorted(entries)}")
+    if len(files) > MOST_FILES:
+        problems.append(f"{len(files)} files")
+    return problems
+
+
+def names_the_template(files: Files) -> list[str]:
+    """Return where the template's version or place stands, but for the answers file."""
+    answers = interview().settings["_answers_file"]
+    told = re.compile(r"\b_commit\b|\b_src_path\b|_copier|\bslipway\b", re.IGNORECASE)
+    return [
+        f"{place}: {line.strip()[:60]}"
+        for place, line in lines(files)
+        if told.search(line) and not place.startswith(answers)
+    ]
