@@ -32,6 +32,8 @@ class Stack:
         context: what the build may see, by the first part of its path.
         not_shipped: names of files and folders that a production image must not hold.
         runtime_metrics: metrics that only this runtime emits.
+        dependency_steps: commands of the Dockerfile that an edit must not run again.
+        shipped: in the build stage, the production dependencies and the application.
         edit: a harmless change to a source, seen from outside in the answer of `/livez`.
         broken_test: a change that makes a unit test fail.
         mutations: faults in the signals, by what is broken.
@@ -44,6 +46,8 @@ class Stack:
     context: frozenset[str]
     not_shipped: frozenset[str]
     runtime_metrics: frozenset[str]
+    dependency_steps: tuple[str, ...]
+    shipped: tuple[str, ...]
     edit: Mutation
     broken_test: Mutation
     mutations: Mapping[str, Mutation] = field(default_factory=dict)
@@ -61,8 +65,62 @@ PYTHON = Stack(
     runtime_metrics=frozenset(
         {"process.memory.usage", "process.cpu.time", "cpython.gc.collections"}
     ),
+    dependency_steps=("uv sync --locked",),
+    shipped=("/venv/lib/python3.13/site-packages", "/app/src"),
     edit=Mutation("src/app/api.py", '"status": "ok"', '"status": "edited"'),
     broken_test=Mutation("src/app/api.py", '"status": "ok"', '"status": "broken"'),
+    mutations={
+        "metric under another name": Mutation(
+            "src/app/telemetry.py",
+            '"http.server.request.duration": _HTTP',
+            '"http.server.duration": _HTTP',
+            "durations_are_counted_by_route",
+        ),
+        "path in spans": Mutation(
+            "src/app/telemetry.py",
+            '"url.scheme", "network.protocol.version", "error.type",',
+            '"url.scheme", "network.protocol.version", "error.type", "url.path",',
+            "nothing_personal_comes_out",
+        ),
+        "mail in a log line": Mutation(
+            "src/app/api.py",
+            'telemetry.count("signups")',
+            '__import__("logging").getLogger("app").info(new.email)',
+            "nothing_personal_comes_out",
+        ),
+        "log lines without their trace": Mutation(
+            "src/app/telemetry.py",
+            "if context.is_valid:",
+            "if False:",
+            "each_request_is_logged_once",
+        ),
+        "health in every signal": Mutation(
+            "src/app/telemetry.py",
+            "HEALTH = frozenset({",
+            "HEALTH = frozenset() and frozenset({",
+            "health_is_silent",
+        ),
+        "counter that forgets": Mutation(
+            "src/app/api.py",
+            'telemetry.count("signups")',
+            "pass",
+            "business_metrics_count",
+        ),
+        "counter that starts late": Mutation(
+            "src/app/telemetry.py",
+            "_counters[name].add(0)",
+            "pass",
+            "business_metrics_count",
+        ),
+    },
+    shutdown_faults={
+        "exits at once": Mutation(
+            "src/app/server.py",
+            "        if self._service.draining:",
+            "        os._exit(0)\n        if self._service.draining:",
+        ),
+        "does not flush": Mutation("src/app/server.py", "telemetry.shutdown()", "pass"),
+    },
 )
 
 STACKS = (PYTHON,)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,8 @@ SHELLS = re.compile(r"(^|/)(sh|bash|dash|ash|busybox|apt|apt-get|dpkg|apk|pip|pi
 @pytest.fixture(scope="session")
 def files(docker: Docker, image: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The paths of all files and links in the production image."""
-    archive = tmp_path_factory.mktemp("image") / "files.tar"
-    name = docker.run("create", image).stdout.strip()
-    try:
-        docker.run("export", "--output", archive, name)
-    finally:
-        docker.run("rm", name)
-    with tarfile.open(archive) as content:
-        return [member.name for member in content if not member.isdir()]
+    members = docker.files(image, tmp_path_factory.mktemp("image"))
+    return [member.name for member in members if not member.isdir()]
 
 
 def test_production_holds_no_shell_and_no_package_manager(files: list[str]) -> None:
