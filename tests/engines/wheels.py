@@ -12,7 +12,6 @@ from tests.engines import cache, commands
 from tests.engines.progress import Progress
 from tests.engines.versions import version
 
-COMPLETE = ".complete"
 HINT = "check that this machine reaches PyPI (or its mirror), then run make engines again"
 
 
@@ -54,26 +53,26 @@ def unpack(
 
 
 def environment(requirements: Path, target: Path, *, engine: str) -> None:
-    """Make a virtual environment from a file of locked requirements.
-
-    It is made in place, because it cannot be moved, and a mark ends it.
-    """
+    """Make a virtual environment from a file of locked requirements."""
     program = uv(engine)
-    shutil.rmtree(target, ignore_errors=True)
-    commands.run(
-        [program, "venv", "--quiet", "--python", sys.executable, target], engine=engine, hint=HINT
-    )
-    commands.run(
-        [
-            program,
-            *("pip", "install", "--quiet", "--require-hashes"),
-            f"--python={target / 'bin' / 'python'}",
-            f"--requirements={requirements}",
-        ],
-        engine=engine,
-        hint=HINT,
-    )
-    (target / COMPLETE).touch()
+    with cache.scratch() as folder:
+        made = folder / "environment"
+        commands.run(
+            [program, "venv", "--quiet", "--relocatable", f"--python={sys.executable}", made],
+            engine=engine,
+            hint=HINT,
+        )
+        commands.run(
+            [
+                program,
+                *("pip", "install", "--quiet", "--require-hashes"),
+                f"--python={made / 'bin' / 'python'}",
+                f"--requirements={requirements}",
+            ],
+            engine=engine,
+            hint=HINT,
+        )
+        cache.put(made, target)
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ class PythonProgram:
         return cache.root() / "python" / f"{self.name}-{version(self.name)}"
 
     def installed(self) -> bool:
-        """Say whether it is there whole."""
-        return (self._environment / COMPLETE).exists()
+        """Say whether it is there."""
+        return self.path.exists()
 
     def install(self, progress: Progress) -> None:
         """Make the environment."""
