@@ -319,6 +319,8 @@ def record(
         variables = environment(collector.endpoint_for_containers, UPSTREAM_URL=upstream_url)
         with docker.container(image, environment=variables) as container:
             container.healthy()
+            # The first export shows where the counters begin.
+            collector.wait_for(lambda one: one.metrics())
             with httpx.Client(base_url=container.url, timeout=10) as client:
                 course = Course(client)
                 course.run()

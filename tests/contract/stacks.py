@@ -36,6 +36,7 @@ class Stack:
         shipped: in the build stage, the production dependencies and the application.
         edit: a harmless change to a source, seen from outside in the answer of `/livez`.
         broken_test: a change that makes a unit test fail.
+        liveness_fault: makes `/livez` ask the store.
         mutations: faults in the signals, by what is broken.
         shutdown_faults: faults in the end of the service, by what is broken.
 
@@ -50,6 +51,7 @@ class Stack:
     shipped: tuple[str, ...]
     edit: Mutation
     broken_test: Mutation
+    liveness_fault: Mutation
     mutations: Mapping[str, Mutation] = field(default_factory=dict)
     shutdown_faults: Mapping[str, Mutation] = field(default_factory=dict)
 
@@ -69,6 +71,11 @@ PYTHON = Stack(
     shipped=("/venv/lib/python3.13/site-packages", "/app/src"),
     edit=Mutation("src/app/api.py", '"status": "ok"', '"status": "edited"'),
     broken_test=Mutation("src/app/api.py", '"status": "ok"', '"status": "broken"'),
+    liveness_fault=Mutation(
+        "src/app/api.py",
+        "async def livez() -> dict[str, str]:\n",
+        "async def livez(service: Services) -> dict[str, str]:\n    await service.store.check()\n",
+    ),
     mutations={
         "metric under another name": Mutation(
             "src/app/telemetry.py",
