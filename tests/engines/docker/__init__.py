@@ -66,11 +66,8 @@ class Docker:
 
     def version(self) -> str:
         """Return the version of the running engine, else that of the command line."""
-        for question in ("{{.Server.Version}}", "{{.Client.Version}}"):
-            said = self.ask("version", "--format", question)
-            if said:
-                return said
-        return "?"
+        running = self.ask("version", "--format", "{{.Server.Version}}")
+        return running or self.ask("--version").removeprefix("Docker version ").split(",")[0]
 
     def where(self) -> str:
         """Return the address for people."""

@@ -15,6 +15,7 @@ from typing import IO
 from slipway.errors import SlipwayError
 
 from tests.engines import debian
+from tests.engines.commands import last_words
 
 # One daemon for each machine, because docker0 and its firewall chains are names of the machine;
 # and a short path, because that of a socket ends at 108 bytes.
@@ -79,7 +80,8 @@ def start(folder: Path) -> bool:
         until = time.monotonic() + READY_WITHIN
         while not _answers(folder):
             if process.poll() is not None:
-                raise SlipwayError(f"docker: the engine ended at once; see {log(folder)}")
+                reason = last_words(log(folder).read_text(errors="replace"))
+                raise SlipwayError(f"docker: the engine did not start: {reason} ({log(folder)})")
             if time.monotonic() > until:
                 process.terminate()
                 raise SlipwayError(
