@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,7 +38,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for[T](condition: Callable[[], T], seconds: float = 10) -> T:
+def wait_for[T](condition: Callable[[], T], seconds: float = 30) -> T:
     """The first true value of a condition that is asked again and again."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -138,9 +138,14 @@ class Collector(Server):
 
 
 class Process:
-    """The service, started as its image starts it."""
+    """The service in a process of its own; its sign-ups in memory, unless `program` says else."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], *arguments: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        program: Sequence[str] = (str(Path(__file__).with_name("in_memory.py")),),
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._out = directory / f"stdout-{self.port}"
@@ -148,7 +153,7 @@ class Process:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app", *arguments],
+                [sys.executable, *program],
                 env={
                     **inherited,
                     **ENVIRONMENT,
@@ -184,16 +189,18 @@ class Process:
         wait_for(lambda: self.process.poll() is not None or '"listening"' in self.stdout)
         assert self.process.poll() is None, self.stdout + self.stderr
 
-    def terminate(self, seconds: float = 10) -> int:
+    def terminate(self, seconds: float = 30) -> int:
         """Send SIGTERM and wait; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
 
 @contextmanager
-def running(directory: Path, environment: Mapping[str, str] | None = None) -> Iterator[Process]:
+def running(
+    directory: Path, environment: Mapping[str, str] | None = None, *program: str
+) -> Iterator[Process]:
     """Run the service until the end of the block."""
-    service = Process(directory, environment or {})
+    service = Process(directory, environment or {}, *([program] if program else []))
     try:
         service.wait_until_listening()
         yield service

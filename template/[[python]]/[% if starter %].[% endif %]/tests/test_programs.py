@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ENVIRONMENT, SOURCES, Collector, Process, free_port
+from support import ENVIRONMENT, SOURCES, Process, free_port
 
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -75,19 +75,3 @@ def test_a_port_in_use_ends_the_start_with_one_error_line(server: Process, tmp_p
     (line,) = second.lines
     assert line["severity"] == "error"
     assert "address already in use" in line["message"]
-
-
-def test_counters_are_sent_as_zero_before_the_first_event(tmp_path: Path) -> None:
-    with Collector() as collector:
-        service = Process(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
-        service.wait_until_listening()
-        assert service.terminate() == 0
-
-    values = {
-        metric.name: [point.as_int for point in metric.sum.data_points]
-        for metric in collector.metrics
-        if metric.name.startswith("app.")
-    }
-    assert values["app.signups"] == [0]
-    assert values["app.conversions"] == [0]
-    assert "app.active_users" in values

@@ -3,7 +3,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
+from importlib import import_module
+from importlib.util import find_spec
 from uuid import uuid4
 
 import pytest
@@ -12,19 +13,18 @@ from app.signups import ActiveUsers, Signup, Store
 from app.store_memory import MemoryStore
 from app.stores import choose_store
 
+REAL_STORES = {"app.store_postgres": "DATABASE_URL", "app.cache_redis": "CACHE_URL"}
 
-@pytest.fixture(params=["memory", "chosen"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+
+@pytest.fixture(params=["memory", "the service's own"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     store: Store = MemoryStore()
-    if request.param == "chosen":
-        needed = {
-            "store_postgres.py": "DATABASE_URL",
-            "cache_redis.py": "CACHE_URL",
-        }
-        sources = Path(__file__).parents[1] / "src" / "app"
-        for file, variable in needed.items():
-            if (sources / file).exists() and not os.environ.get(variable):
-                pytest.skip(f"{variable} is not set: no real store to test against")
+    if request.param != "memory":
+        for module, variable in REAL_STORES.items():
+            if find_spec(module) and not os.environ.get(variable):
+                pytest.skip(f"{variable} is not set: no real store to test with")
+        if find_spec("app.migrate"):
+            assert import_module("app.migrate").migrate(os.environ) == 0
         store = choose_store(os.environ)
     await store.open()
     yield store

@@ -24,28 +24,32 @@ class RequestLimits:
             return
 
         declared = int(Headers(scope=scope).get("content-length", 0))  # checked by the server
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
         size = 0
-        deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
-        closing = False
+        begun = complete = False
 
         async def limited_receive() -> Message:
-            nonlocal size, deadline, closing
+            nonlocal size, begun, complete
+            if complete:  # what follows is the client's leaving, which may take its time
+                return await receive()
+            begun = True
+            if declared > BODY_BYTES:
+                raise HTTPException(413)
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                closing = True
                 raise HTTPException(408) from None
-            if not message.get("more_body", False):
-                deadline = None  # the body is complete: what follows is the client's leaving
             size += len(message.get("body", b""))
-            if max(size, declared) > BODY_BYTES:
-                closing = True
+            if size > BODY_BYTES:
                 raise HTTPException(413)
+            complete = not message.get("more_body", False)
             return message
 
         async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start" and (closing or self._draining()):
+            # The rest of a body that was given up is not read either.
+            closing = self._draining() or (begun and not complete)
+            if message["type"] == "http.response.start" and closing:
                 headers = [*message.get("headers", []), (b"connection", b"close")]
                 message = {**message, "headers": headers}
             await send(message)

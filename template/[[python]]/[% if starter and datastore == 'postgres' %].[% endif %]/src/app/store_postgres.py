@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -83,7 +83,7 @@ class PostgresStore:
 
     async def check(self) -> None:
         """Ask for the table, so that a database without migrations is not ready either."""
-        async with self._connection("SELECT", seconds=1) as connection:
+        async with self._connection(seconds=1) as connection:
             await connection.execute("SELECT FROM signups LIMIT 0")
 
     async def add(self, signup: Signup) -> None:
@@ -119,15 +119,17 @@ class PostgresStore:
 
     @asynccontextmanager
     async def _connection(
-        self, operation: str, seconds: float = CONNECT_SECONDS + STATEMENT_SECONDS
+        self, operation: str = "", seconds: float = CONNECT_SECONDS + STATEMENT_SECONDS
     ) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        """Lend a connection, in a span when it is for an operation of a request."""
         attributes = {
             "db.system.name": "postgresql",
             "db.operation.name": operation,
             "db.collection.name": "signups",
         }
+        span = telemetry.span(f"{operation} signups", attributes) if operation else nullcontext()
         try:
-            with telemetry.span(f"{operation} signups", attributes):
+            with span:
                 async with asyncio.timeout(seconds), self._pool.connection() as connection:
                     yield connection
         except _UNREACHABLE as error:

@@ -1,0 +1,167 @@
+"""What SIGTERM does to the real process."""
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support import ADA, Collector, Process, Server, free_port, running, wait_for
+
+
+@pytest.fixture(scope="module", autouse=True)
+def abandoned(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Process, Future[float]]]:
+    """A service whose collector is gone, and how long it takes to stop while other tests run."""
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+
+    def stop(service: Process) -> float:
+        started = time.monotonic()
+        assert service.terminate() == 0
+        return time.monotonic() - started
+
+    with (
+        running(tmp_path_factory.mktemp("abandoned"), endpoint) as service,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        httpx.post(f"{service.url}/signups", json=ADA)
+        yield service, threads.submit(stop, service)
+
+
+class Load:
+    """Clients that stop once the service has not been ready for 300 ms, as behind a balancer."""
+
+    def __init__(self, service: Process) -> None:
+        self._service = service
+        self._stop = threading.Event()
+        self.answered = 0
+        self.late = 0
+        self.failures: list[str] = []
+        self._draining = threading.Event()
+
+    def watch_readiness(self) -> None:
+        with httpx.Client(base_url=self._service.url) as client:
+            while client.get("/readyz").status_code == 200:
+                time.sleep(0.02)
+        self._draining.set()
+        time.sleep(0.3)
+        self._stop.set()
+
+    def keep_alive(self) -> None:
+        with httpx.Client(base_url=self._service.url, timeout=5) as client:
+            while not self._stop.is_set():
+                self._request(client)
+
+    def reconnect(self) -> None:
+        while not self._stop.is_set():
+            with httpx.Client(base_url=self._service.url, timeout=5) as client:
+                self._request(client)
+
+    def _request(self, client: httpx.Client) -> None:
+        late = self._draining.is_set()
+        try:
+            answer = client.post("/signups", json=ADA)
+        except httpx.HTTPError as error:
+            self.failures.append(repr(error))
+            return
+        if answer.status_code != 201:
+            self.failures.append(answer.text)
+        self.answered += 1
+        self.late += late
+
+
+def test_under_load_no_request_is_lost_and_every_signal_arrives(tmp_path: Path) -> None:
+    with (
+        Collector() as collector,
+        running(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}) as service,
+    ):
+        load = Load(service)
+        with ThreadPoolExecutor(36) as threads:
+            threads.submit(load.watch_readiness)
+            for client in [load.keep_alive] * 30 + [load.reconnect] * 4:
+                threads.submit(client)
+            wait_for(lambda: load.answered > 100)
+            service.process.send_signal(signal.SIGTERM)
+        exit_code = service.process.wait(30)
+
+        assert load.failures == []
+        assert load.late > 0  # requests that came after SIGTERM are among those answered
+        assert exit_code == 0
+        requests = service.messages("request")
+        assert len(requests) == load.answered
+        assert len(collector.spans) == load.answered
+        assert len(collector.logs) == len(service.lines)
+        counts = [m.sum.data_points[0].as_int for m in collector.metrics if m.name == "app.signups"]
+        assert counts[-1] == load.answered
+        messages = [line["message"] for line in service.lines]
+        assert [messages[0], messages[-1]] == ["listening", "stopped"]
+        assert "draining" in messages
+        assert service.stderr == ""
+
+
+def test_idle_it_ends_soon_and_has_sent_its_zeros(tmp_path: Path) -> None:
+    with (
+        Collector() as collector,
+        running(tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}) as service,
+        socket.create_connection(("127.0.0.1", service.port)),  # an idle client keeps nobody
+    ):
+        started = time.monotonic()
+        assert service.terminate() == 0
+        took = time.monotonic() - started
+        values = {
+            metric.name: [point.as_int for point in metric.sum.data_points]
+            for metric in collector.metrics
+            if metric.name.startswith("app.")
+        }
+
+    assert 1 < took < 4  # under 2 on an idle machine
+    assert values["app.signups"] == values["app.conversions"] == [0]
+    assert "app.active_users" in values
+
+
+def test_a_running_request_is_finished(tmp_path: Path) -> None:
+    release = threading.Event()
+
+    def slow(_path: str, _body: bytes) -> tuple[int, bytes]:
+        release.wait(5)
+        return 201, b"{}"
+
+    with Server(slow) as upstream, running(tmp_path, {"UPSTREAM_URL": upstream.url}) as service:
+        with ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(httpx.post, f"{service.url}/signups", json=ADA)
+            wait_for(lambda: upstream.requests)
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(1.3)
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{service.url}/livez")
+            release.set()
+            assert answer.result().status_code == 201
+        assert service.process.wait(30) == 0
+
+
+def test_without_a_collector_it_gives_up_in_time(
+    abandoned: tuple[Process, Future[float]],
+) -> None:
+    service, took = abandoned
+
+    assert took.result() < 10  # 1 s of notice and 3 s of flushing on an idle machine
+    assert service.messages("stopped")
+    assert service.stderr == ""
+    troubles = [line for line in service.lines if "logger" in line]
+    assert 0 < len(troubles) < 10
+    assert all(line["severity"] in ("warn", "error") for line in troubles)
+    assert "Traceback" not in service.stdout
+
+
+def test_during_the_start_it_ends_cleanly(tmp_path: Path) -> None:
+    for delay in (0.05, 0.3):
+        service = Process(tmp_path, {})
+        time.sleep(delay)
+        assert service.terminate() in (0, -signal.SIGTERM)
+        assert service.stderr == ""
