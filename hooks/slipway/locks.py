@@ -5,24 +5,17 @@ each pair. It stands among the starter's files of its stack, under a name that r
 file's own name for that pair and to nothing for the others.
 """
 
-import argparse
 import itertools
-import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-from jinja2 import FileSystemLoader
-from jinja2.sandbox import SandboxedEnvironment
-
 from slipway.errors import SlipwayError
+from slipway.rendering import render, snapshot
 
 
 @dataclass(frozen=True)
@@ -30,14 +23,13 @@ class Stack:
     """How the manifest of one stack is locked."""
 
     name: str
-    manifest: str
     lock: str
     write: tuple[str, ...]
     check: tuple[str, ...]
     upgrade: tuple[str, ...]
 
     def room(self, repository: Path) -> Path:
-        """The folder that renders to a service of this stack."""
+        """Return the folder that renders to a service of this stack."""
         return repository / "template" / f"[[{self.name}]]"
 
 
@@ -58,7 +50,6 @@ class Variant:
 STACKS = (
     Stack(
         name="python",
-        manifest="pyproject.toml",
         lock="uv.lock",
         write=("uv", "lock"),
         check=("uv", "lock", "--check"),
@@ -106,33 +97,16 @@ class LockError(SlipwayError):
 
 @contextmanager
 def project(repository: Path, stack: Stack, variant: Variant) -> Iterator[Path]:
-    """A folder with what the stack's tool reads: the rendered manifest and the lock, if any."""
-    with tempfile.TemporaryDirectory(prefix="slipway-locks-") as name:
-        folder = Path(name)
-        (folder / stack.manifest).write_text(render_manifest(repository, stack, variant))
-        lock = variant.lock(repository, stack)
-        if lock.exists():
-            shutil.copyfile(lock, folder / stack.lock)
-        yield folder
-
-
-def render_manifest(repository: Path, stack: Stack, variant: Variant) -> str:
-    """The manifest as Copier renders it, as far as its dependencies go."""
-    settings = yaml.safe_load((repository / "copier.yml").read_text())["_envops"]
-    settings.pop("undefined", None)
-    environment = SandboxedEnvironment(
-        loader=FileSystemLoader(repository), autoescape=False, **settings
-    )
-    environment.filters["to_json"] = json.dumps
-    template = (stack.room(repository) / f"{stack.manifest}.jinja").relative_to(repository)
-    return environment.get_template(template.as_posix()).render(
-        service_name="app",
-        description="A service",
-        stack=stack.name,
-        starter=True,
-        datastore=variant.datastore,
-        cache=variant.cache,
-    )
+    """Render a service with one set of dependencies, for as long as its tool reads it."""
+    answers = {
+        "service_name": "app",
+        "stack": stack.name,
+        "datastore": variant.datastore,
+        "cache": variant.cache,
+    }
+    with tempfile.TemporaryDirectory(prefix="slipway-locks-") as scratch:
+        template = snapshot(repository, Path(scratch, "template"))
+        yield render(template, Path(scratch, "service"), answers)
 
 
 def run(command: Sequence[str], folder: Path) -> None:
@@ -164,7 +138,7 @@ def run(command: Sequence[str], folder: Path) -> None:
 
 
 def pyenv_python() -> Path | None:
-    """The newest Python of pyenv that is not selected: uv stumbles over its shims."""
+    """Return the newest Python of pyenv that is not selected: uv stumbles over its shims."""
     root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     found = [
         (version, path / "bin" / "python3")
@@ -173,30 +147,3 @@ def pyenv_python() -> Path | None:
         >= (3, 13)
     ]
     return max(found)[1] if found else None
-
-
-def main() -> int:
-    """Write the lock files, or with --check say which are stale."""
-    parser = argparse.ArgumentParser(prog="python -m slipway.locks", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 if one is stale"
-    )
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions allowed")
-    options = parser.parse_args()
-    repository = Path(__file__).resolve().parents[2]
-    try:
-        if options.check:
-            stale = stale_locks(repository)
-            for lock in stale:
-                print(f"stale: {lock.relative_to(repository)}; run: make locks", file=sys.stderr)
-            return 1 if stale else 0
-        for lock in update_locks(repository, upgrade=options.upgrade):
-            print(f"written: {lock.relative_to(repository)}")
-    except SlipwayError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
