@@ -4,7 +4,8 @@ PYTHON ?= python3
 BASE ?= HEAD
 UV_VERSION := $(shell sed -n 's/^uv: *//p' tests/engines/versions.yaml)
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv-$(UV_VERSION))
-RUN := $(UV) run --locked
+# Tests run the make of rendered services, which must not think that this one called it.
+RUN := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(UV) run --locked
 # Another project's active environment is not ours.
 unexport VIRTUAL_ENV
 
