@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -28,6 +30,7 @@ ENVIRONMENT = {
     "BUSINESS_METRICS": "signups=counter,conversions=counter,active_users=gauge",
 }
 ADA = {"email": "ada@example.com", "plan": "free"}
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading the roots is most of a client's cost
 
 
 def free_port() -> int:
@@ -148,6 +151,7 @@ class Process:
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx.Client(base_url=self.url, timeout=20, verify=NO_TLS)
         self._out = directory / f"stdout-{self.port}"
         self._err = directory / f"stderr-{self.port}"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
@@ -205,6 +209,7 @@ def running(
         service.wait_until_listening()
         yield service
     finally:
+        service.client.close()
         if service.process.poll() is None:
             service.process.kill()
             service.process.wait()

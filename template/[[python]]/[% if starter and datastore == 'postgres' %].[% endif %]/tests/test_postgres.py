@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import psycopg
 import pytest
 
@@ -68,11 +67,11 @@ def test_without_its_database_the_service_lives_and_is_not_ready(
         "CACHE_URL": f"redis://127.0.0.1:{free_port()}/0",
     }
     with running(tmp_path, environment, "-m", "app") as service:
-        assert httpx.get(f"{service.url}/livez").status_code == 200
-        assert httpx.get(f"{service.url}/startupz").status_code == 200
-        assert httpx.get(f"{service.url}/readyz").status_code == 503
-        answer = httpx.post(f"{service.url}/signups", json=ADA)
-        assert httpx.get(f"{service.url}/readyz").status_code == 503
+        assert service.client.get("/livez").status_code == 200
+        assert service.client.get("/startupz").status_code == 200
+        assert service.client.get("/readyz").status_code == 503
+        answer = service.client.post("/signups", json=ADA)
+        assert service.client.get("/readyz").status_code == 503
 
         assert (answer.status_code, answer.json()) == (503, {"error": "the store is unreachable"})
         (line,) = service.messages("the store is unreachable")
@@ -201,13 +200,13 @@ def test_the_service_works_with_its_database(tmp_path: Path) -> None:
     assert migrate(os.environ) == 0
     environment = {"CACHE_URL": os.environ.get("CACHE_URL") or f"redis://127.0.0.1:{free_port()}/0"}
     with running(tmp_path, environment, "-m", "app") as service:
-        wait_for(lambda: httpx.get(f"{service.url}/readyz").status_code == 200)
-        created = httpx.post(f"{service.url}/signups", json=ADA).json()
-        path = f"{service.url}/signups/{created['id']}"
+        wait_for(lambda: service.client.get("/readyz").status_code == 200)
+        created = service.client.post("/signups", json=ADA).json()
+        path = f"/signups/{created['id']}"
         converted = {**ADA, "id": created["id"], "converted": True}
 
-        assert httpx.get(path).json()["converted"] is False
-        assert httpx.post(f"{path}/conversion").json() == converted
-        assert httpx.get(path).json() == converted
+        assert service.client.get(path).json()["converted"] is False
+        assert service.client.post(f"{path}/conversion").json() == converted
+        assert service.client.get(path).json() == converted
         assert service.terminate() == 0
         assert not [line for line in service.lines if line["severity"] in ("error", "warn")]
