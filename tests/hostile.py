@@ -84,3 +84,14 @@ def worst(accepted: list[str], count: int) -> list[str]:
         return (-is_word, len(special) + 5 * reads_as_another_type, text)
 
     return sorted(accepted, key=strangeness, reverse=True)[:count]
+
+
+def packed(accepted: list[str], longest: int) -> list[str]:
+    """Return a few long texts that hold every fragment that is accepted alone."""
+    fragments = [fragment for fragment in FRAGMENTS if fragment in set(accepted)]
+    texts = [""]
+    for fragment in fragments:
+        if len(texts[-1]) + len(fragment) >= longest:
+            texts.append("")
+        texts[-1] = f"{texts[-1]} {fragment}".strip()
+    return texts

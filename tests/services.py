@@ -1,11 +1,12 @@
 """Services for the tests: rendered once for each set of answers, shared by all workers."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,18 @@ import pytest
 from slipway.rendering import render, repository_root, snapshot
 
 SMALLEST = {"service_name": "signups"}
+
+
+def once(place: Path, make: Callable[[Path], object]) -> Path:
+    """Make a folder unless it is there, whole, from this worker or another."""
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=place.parent))
+        make(scratch / "made")
+        with contextlib.suppress(OSError):  # another worker was faster
+            (scratch / "made").rename(place)
+        shutil.rmtree(scratch)
+    return place
 
 
 class Services:
@@ -24,31 +37,30 @@ class Services:
 
     def __call__(self, answers: Mapping[str, Any], *, again: int = 0) -> Path:
         """Return a service; `again` numbers the further renders of the same answers."""
-        key = json.dumps([{**SMALLEST, **answers}, again], sort_keys=True)
-        place = self.folder / hashlib.sha256(key.encode()).hexdigest()[:16]
-        if not place.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(dir=self.folder))
-            render(self.template, fresh / "service", {**SMALLEST, **answers})
-            try:
-                (fresh / "service").rename(place)
-            except OSError:
-                shutil.rmtree(fresh)  # another worker was faster
-        return place
+        all_answers = {**SMALLEST, **answers}
+        key = hashlib.sha256(json.dumps([all_answers, again], sort_keys=True).encode())
+        return once(
+            self.folder / key.hexdigest()[:16],
+            lambda folder: render(self.template, folder, all_answers),
+        )
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the template as the working tree holds it."""
-    return snapshot(repository_root(), tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture(scope="session")
-def services(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Services:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of this run that all workers have in common."""
     base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
-    return Services(template, base / "services")
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+
+
+@pytest.fixture(scope="session")
+def template(shared: Path) -> Path:
+    """Return the template as the working tree holds it."""
+    return once(shared / "template", lambda folder: snapshot(repository_root(), folder))
+
+
+@pytest.fixture(scope="session")
+def services(template: Path, shared: Path) -> Services:
+    return Services(template, shared / "services")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 """The fixtures of this folder."""
 
-from tests.services import service, services, template
+from tests.services import service, services, shared, template
 
-__all__ = ["service", "services", "template"]
+__all__ = ["service", "services", "shared", "template"]
