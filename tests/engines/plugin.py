@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what the tests started; with xdist only once, when every worker has ended."""
     if session := config.stash.get(SESSION, None):
-        session.end(catalogue.DOCKER.folder)
+        session.end(catalogue.DOCKER.stop)
 
 
 SESSION = pytest.StashKey[daemon.Session]()

@@ -174,7 +174,15 @@ class Docker:
         return started
 
     def stop(self) -> bool:
-        """Stop the engine if it is ours; say whether there was one to stop."""
+        """Stop the engine if it is ours; say whether there was one to stop.
+
+        Its containers go first: one with a restart policy would come back at the next start.
+        """
+        if not daemon.alive():
+            return False
+        if containers := self.ask("ps", "--all", "--quiet").split():
+            self.ask("rm", "--force", "--volumes", *containers)
+        self.ask("network", "prune", "--force")
         return daemon.stop(self.folder)
 
 

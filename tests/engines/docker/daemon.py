@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -134,7 +134,7 @@ class Session:
         """Note that the daemon was started by a test."""
         MARK.touch()
 
-    def end(self, folder: Path) -> None:
+    def end(self, stop: Callable[[], bool]) -> None:
         """Stop the daemon if tests started it and no other run of the tests is left."""
         if self._users is None:
             return
@@ -144,7 +144,7 @@ class Session:
             except BlockingIOError:
                 return
             if MARK.exists():
-                stop(folder)
+                stop()
 
 
 @contextmanager
