@@ -56,7 +56,9 @@ async def test_when_the_server_is_gone_the_defaults_hold_and_one_line_says_so(
     answers = [await flags.enabled("signups-open", default=True) for _ in range(20)]
 
     assert all(answers)
-    assert [record.message for record in caplog.records] == ["a flag has its default"]
+    assert [record.message for record in caplog.records] == [
+        "a flag cannot be evaluated: its default holds"
+    ]
 
 
 async def test_a_slow_server_costs_half_a_second_once() -> None:

@@ -88,6 +88,8 @@ def test_strange_but_lawful_requests_are_404(server: Process, request_: bytes) -
         POST + b"Content-Length: 5\r\nContent-Length: 27\r\n\r\n" + BODY,
         POST + b"Content-Length: -1\r\n\r\n",
         POST + b"Content-Length: 27\r\nTransfer-Encoding: identity\r\n\r\n" + BODY,
+        POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        POST + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"ema\r\nzz\r\n',
     ],
 )
 def test_requests_that_break_http_are_refused(server: Process, request_: bytes) -> None:

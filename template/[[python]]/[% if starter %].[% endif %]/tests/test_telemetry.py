@@ -187,6 +187,12 @@ def test_the_level_holds_for_own_lines_and_libraries_are_quiet_below_warnings(lo
     assert lines == [(None, "debug"), (None, "info"), (None, "warning"), ("httpx", "warning")]
 
 
+def test_trouble_with_the_export_is_no_error_of_the_service(logs: Logs) -> None:
+    logging.getLogger("opentelemetry.sdk").error("cannot export")
+
+    assert [line["severity"] for line in logs.read()] == ["warn"]
+
+
 def test_a_library_that_repeats_itself_is_heard_once_a_minute(logs: Logs) -> None:
     for number in range(100):
         logging.getLogger("opentelemetry.exporter").warning("retrying in %ss", number)

@@ -1,6 +1,7 @@
 """What `migrate` does to a database, tried in a schema of its own."""
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from app.migrate import MIGRATIONS, migrate
 from app.settings import read_secret
-from support import free_port
+from support import Process, free_port, wait_for
 
 needs_database = pytest.mark.skipif(
     not os.environ.get("DATABASE_URL"), reason="DATABASE_URL is not set: no database to test with"
@@ -93,6 +94,19 @@ def test_of_two_at_once_one_waits(database: psycopg.Connection, migrations: Path
     assert versions(database) == ["0001_one", "0002_two"]
 
 
+@needs_database
+def test_a_migration_that_is_interrupted_is_no_success(
+    database: psycopg.Connection, tmp_path: Path
+) -> None:
+    database.execute("SELECT pg_advisory_lock(hashtext('schema_migrations'))")
+    program = Process(tmp_path, {}, ("-m", "app", "migrate"))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'migrate'"
+    wait_for(lambda: database.execute(waiting).fetchone() == (1,))
+
+    assert program.terminate() == 128 + signal.SIGTERM
+    assert database.execute("SELECT to_regclass('schema_migrations')").fetchone() == (None,)
+
+
 def test_a_database_that_is_gone_is_one_line(
     tmp_path: Path, migrations: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,7 +120,7 @@ def test_a_database_that_is_gone_is_one_line(
     assert migrate(environment, migrations) == 1
 
     (record,) = caplog.records
-    assert record.message == "the database is unreachable"
+    assert record.message == "the database cannot be migrated now"
     assert "canary" not in str(vars(record))
 
 

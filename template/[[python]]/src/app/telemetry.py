@@ -174,6 +174,7 @@ def instrument(app: ASGIApp) -> ASGIApp:
                 message["headers"] = [*message.get("headers", []), (b"traceresponse", header)]
                 method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
                 request["http.request.method"] = method
+                # The route with every prefix; scope["route"] knows only the last part.
                 if route := getattr(scope.get("fastapi.telemetry"), "route", None):
                     request["http.route"] = route
                 request["http.response.status_code"] = message["status"]
@@ -288,6 +289,7 @@ def start_logs(service_name: str, log_level: str, otlp: _logs.Logger | None = No
     root.setLevel(max(own_level, logging.WARNING))  # what libraries say below that quotes data
     root.handlers = [_Output(service_name, otlp)]
     sys.excepthook = lambda _, error, __: _logger.error("crashed", exc_info=error)
+    threading.excepthook = lambda a: _logger.error("a thread crashed", exc_info=a.exc_value)
 
 
 class _Output(logging.Handler):
@@ -312,6 +314,9 @@ class _Output(logging.Handler):
             return
         else:  # a library: exceptions and values follow the first line
             message, attributes = message.partition("\n")[0][:200], {"logger": record.name}
+        exporting = record.name.startswith("opentelemetry")
+        if exporting and severity == "error":
+            severity = "warn"  # users are served all the same
         if record.exc_info and (error := record.exc_info[1]):
             attributes |= {"exception.type": _type(error), "exception.stacktrace": _frames(error)}
 
@@ -329,7 +334,7 @@ class _Output(logging.Handler):
         sys.stdout.flush()
 
         # Trouble with sending must not become more to send.
-        if self._otlp and not record.name.startswith("opentelemetry"):
+        if self._otlp and not exporting:
             self._otlp.emit(
                 timestamp=int(record.created * 1e9),
                 severity_number=_logs.SeverityNumber[severity.upper()],

@@ -15,8 +15,6 @@ USAGE = "usage: python -m app [healthcheck | migrate | dev]"
 
 def main(arguments: list[str]) -> int:
     """Run one program; the exit code."""
-    # Until the server handles it, SIGTERM ends the start; as process 1 it would be ignored.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         match arguments:
             case []:
@@ -34,7 +32,14 @@ def main(arguments: list[str]) -> int:
     return 2
 
 
+def _end_on_signal(exit_code: int) -> None:
+    """End at once on SIGTERM, which the first process of a container ignores otherwise."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(exit_code))
+
+
 def _serve() -> int:
+    _end_on_signal(0)  # until the server listens for it: nothing has begun that could be lost
     settings = Settings.read(os.environ)
     from app.server import serve
 
@@ -63,6 +68,7 @@ def _migrate() -> int:
     if not find_spec("app.migrate"):
         print("this service has no database to migrate", file=sys.stderr)
         return 2
+    _end_on_signal(128 + signal.SIGTERM)  # not applied is not a success
     settings = Settings.read(os.environ)
     from app.telemetry import start_logs
 

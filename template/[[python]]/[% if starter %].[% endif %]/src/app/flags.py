@@ -39,20 +39,17 @@ class Flags:
                     self._client.get_boolean_details, flag, default, context
                 )
         except TimeoutError:
-            self._pause()
-            self._warn("timeout")
+            self._failed(flag, "timeout")
             return default
         if details.error_code:
-            if details.error_code is not ErrorCode.FLAG_NOT_FOUND:
-                self._pause()
-            self._warn(details.error_code.value)
+            self._failed(flag, details.error_code.value)
         return details.value
 
-    def _pause(self) -> None:
-        self._paused_until = time.monotonic() + PAUSE_SECONDS
-
-    def _warn(self, problem: str) -> None:
+    def _failed(self, flag: str, problem: str) -> None:
         now = time.monotonic()
+        if problem != ErrorCode.FLAG_NOT_FOUND.value:  # a server that does not know it is there
+            self._paused_until = now + PAUSE_SECONDS
         if now - self._warned_at >= 60:
             self._warned_at = now
-            _logger.warning("a flag has its default", extra={"error.type": problem})
+            extra = {"feature_flag.key": flag, "error.type": problem}
+            _logger.warning("a flag cannot be evaluated: its default holds", extra=extra)

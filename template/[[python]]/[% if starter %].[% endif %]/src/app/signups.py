@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 _EMAIL = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$"
 
 
-type Email = Annotated[str, Field(max_length=254, pattern=_EMAIL)]
 type Plan = Literal["free", "paid"]
 
 
@@ -21,7 +20,7 @@ class NewSignup(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    email: Email
+    email: Annotated[str, Field(max_length=254, pattern=_EMAIL)]
     plan: Plan = "free"
 
 
@@ -29,7 +28,7 @@ class Signup(BaseModel):
     """A sign-up as it is kept and answered."""
 
     id: UUID
-    email: Email
+    email: str
     plan: Plan
     converted: bool = False
 

@@ -9,7 +9,7 @@ from app.signups import Signup
 class MemoryStore:
     """Keeps the newest sign-ups; older ones make room."""
 
-    LIMIT = 100_000  # about 100 MB
+    LIMIT = 100_000  # about 80 MB
 
     def __init__(self) -> None:
         self._signups: OrderedDict[UUID, Signup] = OrderedDict()

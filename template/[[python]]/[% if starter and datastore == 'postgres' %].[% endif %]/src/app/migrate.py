@@ -27,14 +27,16 @@ def migrate(env: Environment, migrations: Path = MIGRATIONS) -> int:
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
             application_name="migrate",
-            # Rather fail than queue every request behind a lock that a long query holds.
+            # Rather give up than make every request wait behind a lock that is not to be had.
             options="-c lock_timeout=30s",
         ) as connection:
             # Two at once wait for each other: the key is the same in every instance.
             connection.execute("SELECT pg_advisory_lock(hashtext('schema_migrations'))")
             return _apply(connection, files)
     except psycopg.OperationalError as error:
-        _logger.error("the database is unreachable", extra={"error.type": type(error).__name__})
+        _logger.error(
+            "the database cannot be migrated now", extra={"error.type": type(error).__name__}
+        )
         return 1
 
 
