@@ -104,6 +104,9 @@ def main() -> int:
     except SlipwayError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"{error.filename or 'the cache'}: {error.strerror or error}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run make engines again to go on\n")
         return 1
