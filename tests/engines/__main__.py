@@ -6,8 +6,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
 from slipway.errors import SlipwayError
 
 from tests.engines import cache, catalogue
@@ -18,29 +16,30 @@ from tests.engines.progress import Progress
 def install(names: Sequence[str]) -> None:
     """Install what is not there, then throw the Go caches away if nothing is left to build."""
     progress = Progress()
-    for engine in catalogue.chosen(names):
-        if engine.recipe.installed():
-            progress.say(engine.name, f"here: {engine.recipe.version()}")
-            continue
-        engine.recipe.install(progress)
-        progress.say(engine.name, f"installed: {engine.recipe.version()}")
-    if all(engine.recipe.installed() for engine in catalogue.ENGINES):
-        shutil.rmtree(cache.build_folder(), ignore_errors=True)
+    with cache.alone(lambda: progress.say("engines", "another make engines runs: waiting for it")):
+        for engine in catalogue.chosen(names):
+            if engine.recipe.installed():
+                progress.say(engine.name, f"here: {engine.recipe.version()}")
+                continue
+            engine.recipe.install(progress)
+            progress.say(engine.name, f"installed: {engine.recipe.version()}")
+        if all(engine.recipe.installed() for engine in catalogue.ENGINES):
+            shutil.rmtree(cache.build_folder(), ignore_errors=True)
 
 
 def status() -> None:
-    """Print every engine: what it proves, its version and its place."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("engine", "version", "where", "proves"):
-        table.add_column(heading, overflow="fold")
+    """Print every engine: its version, its place and what it proves."""
+    rows = [("engine", "version", "where", "proves")]
     for engine in catalogue.ENGINES:
-        if engine.recipe.installed():
-            table.add_row(
-                engine.name, engine.recipe.version(), engine.recipe.where(), engine.proves
-            )
-        else:
-            table.add_row(engine.name, "missing", "run make engines", engine.proves)
-    Console().print(table)
+        recipe = engine.recipe
+        found = ("missing", "run make engines")
+        if recipe.installed():
+            found = (recipe.version(), recipe.where())
+        rows.append((engine.name, *found, engine.proves))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        sys.stdout.write("  ".join([*cells, row[3]]) + "\n")
 
 
 def daemons(names: Sequence[str]) -> list[tuple[str, catalogue.Daemon]]:
