@@ -141,7 +141,9 @@ def shutdown(seconds: float = 3.0) -> None:
 # Requests ---------------------------------------------------------------------------------------
 
 _logger = logging.getLogger("app.telemetry")
-_METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+_METHODS = {
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE",
+}  # fmt: skip
 
 
 def fastapi() -> TelemetryConfig:
