@@ -1,10 +1,11 @@
 """What a careful writer leaves in no file: each check returns the problems it sees."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.product import TEMPLATE, interview, static_sources
+from tests.product import files, interview, static_sources
+from tests.render import reading
 
 MOST_ROOT_ENTRIES = 20
 MOST_FILES = 80
@@ -15,21 +16,31 @@ TWO_BLANK_LINES = (".py",)
 MAY_BE_EMPTY = ("py.typed", "__init__.py")
 
 Files = Mapping[str, bytes]
+Check = Callable[["Rendered"], list[str]]
 
 
-def lines(files: Files) -> Iterator[tuple[str, str]]:
-    """Yield every line with its place."""
-    for path, content in files.items():
-        for number, line in enumerate(content.decode().split("\n"), start=1):
-            yield f"{path}:{number}", line
+class Rendered:
+    """A service and the template it comes from."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self.files: Files = files(folder)
+        self.template = template
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield every line with its place."""
+        for path, content in self.files.items():
+            for number, line in enumerate(content.decode().split("\n"), start=1):
+                yield f"{path}:{number}", line
 
 
-def untidy(files: Files) -> list[str]:
+def untidy(service: Rendered) -> list[str]:
     """Return blanks at ends of lines, other line ends, missing and doubled last lines."""
     problems = [
-        f"{place}: blank at the end" for place, line in lines(files) if line.endswith((" ", "\t"))
+        f"{place}: blank at the end"
+        for place, line in service.lines()
+        if line.endswith((" ", "\t"))
     ]
-    for path, content in files.items():
+    for path, content in service.files.items():
         text = content.decode()
         if not text:
             if Path(path).name not in MAY_BE_EMPTY:
@@ -49,39 +60,47 @@ def untidy(files: Files) -> list[str]:
     return problems
 
 
-def residue(files: Files) -> list[str]:
+def residue(service: Rendered) -> list[str]:
     """Return delimiters of the template in files that it rendered.
 
     A file that the template holds without the suffix was copied, and its brackets are its own.
     """
-    copied = {source.read_bytes() for source in static_sources(TEMPLATE)}
-    rendered = {path: content for path, content in files.items() if content not in copied}
+    copied = {source.read_bytes() for source in static_sources(service.template / "template")}
     delimiters = re.compile("|".join(map(re.escape, interview().delimiters)))
     problems = [
         f"{place}: {found[0]} stayed: {line.strip()[:60]}"
-        for place, line in lines(rendered)
-        if (found := delimiters.search(line))
+        for place, line in service.lines()
+        if service.files[place.rpartition(":")[0]] not in copied
+        and (found := delimiters.search(line))
     ]
-    return problems + [f"{path}: in the name" for path in files if delimiters.search(path)]
+    return problems + [f"{path}: in the name" for path in service.files if delimiters.search(path)]
 
 
-def too_many(files: Files) -> list[str]:
+def too_many(service: Rendered) -> list[str]:
     """Return whether there are more files than a person takes in."""
-    entries = {path.split("/")[0] for path in files}
+    entries = {path.split("/")[0] for path in service.files}
     problems = []
     if len(entries) > MOST_ROOT_ENTRIES:
         problems.append(f"{len(entries)} entries at the root: {sorted(entries)}")
-    if len(files) > MOST_FILES:
-        problems.append(f"{len(files)} files")
+    if len(service.files) > MOST_FILES:
+        problems.append(f"{len(service.files)} files")
     return problems
 
 
-def names_the_template(files: Files) -> list[str]:
+def names_the_template(service: Rendered) -> list[str]:
     """Return where the template's version or place stands, but for the answers file."""
     answers = interview().settings["_answers_file"]
     told = re.compile(r"\b_commit\b|\b_src_path\b|_copier|\bslipway\b", re.IGNORECASE)
     return [
         f"{place}: {line.strip()[:60]}"
-        for place, line in lines(files)
+        for place, line in service.lines()
         if told.search(line) and not place.startswith(answers)
     ]
+
+
+def unreadable(service: Rendered) -> list[str]:
+    """Return the files that their own language cannot read."""
+    return reading.unreadable(service.files)
+
+
+CHECKS: list[Check] = [untidy, residue, unreadable, too_many, names_the_template]

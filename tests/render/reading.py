@@ -5,6 +5,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -212,15 +213,19 @@ def read(path: str, content: bytes) -> Any:
         raise Unreadable(f"{path}: {error}") from error
 
 
+@cache
+def problem(path: str, content: bytes) -> str:
+    """Return why a file cannot be read, or nothing; the same file is looked at once."""
+    try:
+        read(path, content)
+    except Unreadable as error:
+        return str(error)
+    return ""
+
+
 def unreadable(files: Mapping[str, bytes]) -> list[str]:
     """Return what is wrong with the files that their own language cannot read."""
-    problems = []
-    for path, content in files.items():
-        try:
-            read(path, content)
-        except Unreadable as error:
-            problems.append(str(error))
-    return problems
+    return [said for path, content in files.items() if (said := problem(path, content))]
 
 
 def documents(folder: Path, pattern: str = "**/*.yaml") -> Iterator[tuple[str, Any]]:

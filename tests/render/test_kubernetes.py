@@ -1,0 +1,125 @@
+"""The manifests are what the oldest and the newest supported Kubernetes take."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.product import interview
+from tests.render.combinations import PAIRWISE, name
+from tests.render.programs import invalid, kustomize, supported_kubernetes
+from tests.render.reading import documents, read_yaml
+from tests.services import Services
+
+LARGEST: dict[str, Any] = {"datastore": "postgres", "cache": "redis"}
+versions = pytest.mark.parametrize("version", supported_kubernetes())
+
+
+def sources(service: Path) -> Iterator[str]:
+    """Yield what Kustomize starts from, with the selector that it adds: not its own files."""
+    [base] = read_yaml((service / "deploy/base/kustomization.yaml").read_text())
+    [labels] = [one["pairs"] for one in base["labels"] if one.get("includeSelectors")]
+    for _, document in documents(service / "deploy"):
+        if "kustomize.config.k8s.io" in document["apiVersion"]:
+            continue
+        if document["kind"] == "Deployment":
+            document["spec"]["selector"] = {"matchLabels": labels}
+        yield yaml.safe_dump(document)
+
+
+@versions
+def test_the_sources_are_valid(services: Services, version: str) -> None:
+    problems = [
+        f"{name(answers)}: {problem}"
+        for answers in PAIRWISE
+        for source in sources(services(answers))
+        for problem in invalid(source, version)
+    ]
+
+    assert problems == []
+
+
+@versions
+def test_an_unknown_field_a_wrong_type_and_an_unknown_kind_are_refused(
+    services: Services, version: str
+) -> None:
+    deployment = next(one for one in sources(services(LARGEST)) if "kind: Deployment" in one)
+    assert not invalid(deployment, version)
+
+    for old, new in {
+        "imagePullPolicy:": "imagePullPolice:",
+        "revisionHistoryLimit: 10": "revisionHistoryLimit: ten",
+        "kind: Deployment": "kind: Deplyoment",
+    }.items():
+        assert old in deployment
+        assert invalid(deployment.replace(old, new), version), new
+
+
+def environments(answers: dict[str, Any]) -> list[str]:
+    default = interview().entries["environments"].details["default"]
+    return [*answers.get("environments", default)]
+
+
+@pytest.mark.engine("kustomize")
+def test_every_environment_builds_and_is_valid(services: Services) -> None:
+    problems = []
+    for answers in PAIRWISE:
+        for environment in environments(answers):
+            built = kustomize(services(answers), environment)
+            problems += [
+                f"{name(answers)}: {environment}: {problem}"
+                for version in supported_kubernetes()
+                for problem in invalid(built, version)
+            ]
+
+    assert problems == []
+
+
+@pytest.mark.engine("kustomize")
+def test_everything_that_is_built_carries_the_recommended_labels_and_its_namespace(
+    services: Services,
+) -> None:
+    wanted = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of"}
+    for environment in environments(LARGEST):
+        built = read_yaml(kustomize(services(LARGEST), environment))
+        assert {one["kind"] for one in built} == {
+            *("ConfigMap", "Deployment", "Namespace", "Service", "ServiceAccount")
+        }
+        for one in built:
+            if one["kind"] == "Namespace":
+                assert one["metadata"]["name"].endswith(f"-{environment}")
+            else:
+                assert one["metadata"]["namespace"].endswith(f"-{environment}")
+                assert wanted <= set(one["metadata"]["labels"])
+
+
+@pytest.mark.engine("kustomize")
+def test_the_pods_find_the_configuration_of_their_environment(services: Services) -> None:
+    for environment in environments(LARGEST):
+        built = {one["kind"]: one for one in read_yaml(kustomize(services(LARGEST), environment))}
+        [container] = built["Deployment"]["spec"]["template"]["spec"]["containers"]
+        names = {source["configMapRef"]["name"] for source in container["envFrom"]}
+        selector = built["Deployment"]["spec"]["selector"]["matchLabels"]
+
+        assert names == {built["ConfigMap"]["metadata"]["name"]}
+        assert built["ConfigMap"]["data"]["ENVIRONMENT"] == environment
+        assert built["Service"]["spec"]["selector"] == selector
+        assert (
+            selector.items()
+            <= built["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
+        )
+
+
+@pytest.mark.engine("kustomize")
+def test_what_the_service_changes_wins(services: Services, tmp_path: Path) -> None:
+    service = shutil.copytree(services(LARGEST), tmp_path / "service")
+    changes = service / "deploy/environments/production/changes/configuration.env"
+    changes.write_text("LOG_LEVEL=error\nUPSTREAM_URL=http://billing.billing-production\n")
+
+    built = {one["kind"]: one for one in read_yaml(kustomize(service, "production"))}
+
+    assert built["ConfigMap"]["data"]["LOG_LEVEL"] == "error"
+    assert built["ConfigMap"]["data"]["UPSTREAM_URL"] == "http://billing.billing-production"
