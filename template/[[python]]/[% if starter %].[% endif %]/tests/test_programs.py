@@ -56,7 +56,7 @@ def test_the_health_check_is_quick_and_tells_the_truth(server: Process) -> None:
     dead = run({"PORT": str(free_port())}, "healthcheck")
 
     assert (alive.returncode, dead.returncode) == (0, 1)
-    assert took < 1  # 0.05 s on an idle machine
+    assert took < 5  # 0.05 s on an idle machine
 
 
 def test_the_health_check_does_not_wait_for_a_server_that_hangs() -> None:
@@ -65,7 +65,7 @@ def test_the_health_check_does_not_wait_for_a_server_that_hangs() -> None:
         result = run({"PORT": str(silent.getsockname()[1])}, "healthcheck")
 
     assert result.returncode == 1
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 8  # 1.6 s on an idle machine
 
 
 def test_a_port_in_use_ends_the_start_with_one_error_line(server: Process, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ async def test_a_cache_that_hangs_costs_little(store: CountingStore, ada: Signup
         took = time.monotonic() - started
         await cached.close()
 
-    assert took < 1
+    assert took < 2.5  # a fifth of a second on an idle machine, and not twenty times that
 
 
 def test_what_is_missing_or_malformed_is_named(tmp_path: Path) -> None:
