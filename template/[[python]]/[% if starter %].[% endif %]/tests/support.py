@@ -198,6 +198,13 @@ class Process:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
+    def end(self) -> None:
+        """See to it that nothing is left."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
 
 @contextmanager
 def running(
@@ -209,7 +216,4 @@ def running(
         service.wait_until_listening()
         yield service
     finally:
-        service.client.close()
-        if service.process.poll() is None:
-            service.process.kill()
-            service.process.wait()
+        service.end()

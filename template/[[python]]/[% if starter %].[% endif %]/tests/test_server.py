@@ -140,7 +140,7 @@ async def in_process(service: Service) -> AsyncIterator[int]:
 async def test_a_client_that_does_not_finish_its_request_is_left(
     service: Service, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr("app.server.REQUEST_HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("app.server.REQUEST_HEAD_SECONDS", 0.1)
     async with in_process(service) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
@@ -152,7 +152,7 @@ async def test_a_client_that_does_not_finish_its_request_is_left(
 async def test_a_client_that_does_not_finish_its_body_is_told_408(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.limits.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("app.limits.BODY_SECONDS", 0.1)
     async with in_process(service) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(POST + b"Content-Length: 27\r\n\r\n{")
@@ -167,10 +167,10 @@ async def test_a_client_that_does_not_finish_its_body_is_told_408(
 async def test_a_request_that_takes_long_is_not_cut_off(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.server.REQUEST_HEAD_SECONDS", 0.1)
+    monkeypatch.setattr("app.server.REQUEST_HEAD_SECONDS", 0.05)
 
     async def slow(_: object) -> None:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.2)
 
     monkeypatch.setattr(service.store, "add", slow)
     async with in_process(service) as port:
