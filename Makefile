@@ -19,7 +19,7 @@ demo: $(UV) ## render a Python service into build/demo
 	@$(RUN) python -m slipway demo
 
 test: $(UV) ## run every test that this machine can run
-	@$(RUN) pytest
+	@$(RUN) pytest --numprocesses auto --dist loadfile
 
 engines: $(UV) ## install the real programs that the tests use (Docker, the collector)
 	@$(RUN) python -m tests.engines install

@@ -11,9 +11,9 @@ from slipway.rendering import render
 from tests.contract.recording import Recording, record
 from tests.contract.stacks import STACKS, Mutation, Stack
 from tests.engines.fixtures.docker import Docker
-from tests.services import template
+from tests.services import shared, template
 
-__all__ = ["template"]
+__all__ = ["shared", "template"]
 
 SERVICE = "signups"
 VERSION = "1.2.3"
