@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ def once(place: Path, make: Callable[[Path], object]) -> Path:
             (scratch / "made").rename(place)
         shutil.rmtree(scratch)
     return place
+
+
+def snapshot_of_the_working_tree(folder: Path) -> Path:
+    """Copy the template as it is now, committed or not."""
+    return snapshot(repository_root(), folder)
 
 
 class Services:
@@ -52,10 +57,21 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's own settings of Copier, and its cache, out of every test."""
+    folder = tmp_path_factory.mktemp("copier")
+    (folder / "settings.yml").write_text("{}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COPIER_SETTINGS_PATH", str(folder / "settings.yml"))
+        patch.setenv("COPIER_CACHE_DIR", str(folder / "cache"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def template(shared: Path) -> Path:
     """Return the template as the working tree holds it."""
-    return once(shared / "template", lambda folder: snapshot(repository_root(), folder))
+    return once(shared / "template", snapshot_of_the_working_tree)
 
 
 @pytest.fixture(scope="session")
