@@ -112,7 +112,7 @@ def interview() -> Interview:
     return read_interview()
 
 
-def derived(name: str) -> Any:  # noqa: ANN401 - whatever stands there
+def derived(name: str) -> Any:
     """Return a derived value of copier.yml that holds no template."""
     return interview().entries[name].details["default"]
 
