@@ -111,7 +111,7 @@ def test_a_render_that_depends_on_chance_is_noticed(template: Path, tmp_path: Pa
     spoilt = mutated(
         template,
         tmp_path / "template",
-        {CATALOG: {"type: service": "type: [[ 10**9 | ans_random ]]"}},
+        {CATALOG: {"type: service": "type: [[ (10**9) | ans_random ]]"}},
     )
     answers = {**SMALLEST, "starter": False}
 
