@@ -1,11 +1,13 @@
 """Rendered services that call each other share one trace."""
 
+import contextlib
 from pathlib import Path
 
 import httpx
 
+from tests.contract.conftest import Build
 from tests.contract.recording import environment
-from tests.contract.stacks import Stack
+from tests.contract.stacks import STACKS, Stack
 from tests.engines.fixtures import collector as collectors
 from tests.engines.fixtures.docker import Docker
 
@@ -37,6 +39,37 @@ def test_two_services_share_one_trace(
     caller = spans[served["back"].parent_span_id]
     assert caller.kind == "client"
     assert caller.resource["service.name"] == "front"
+
+
+def test_one_service_of_each_stack_share_one_trace_and_a_fault_at_its_end(
+    docker: Docker, built: Build, tmp_path: Path
+) -> None:
+    """Each stack calls the next of the table; the last one's upstream is gone."""
+    images = {stack.name: built(stack) for stack in STACKS}
+    addresses = ("127.0.0.1", docker.gateway())
+    with (
+        collectors.running(tmp_path, addresses=addresses) as collector,
+        contextlib.ExitStack() as running,
+    ):
+        upstream = "http://host.docker.internal:9"
+        for name, image in reversed(images.items()):
+            variables = environment(
+                collector.endpoint_for_containers, OTEL_SERVICE_NAME=name, UPSTREAM_URL=upstream
+            )
+            container = running.enter_context(docker.container(image, environment=variables))
+            container.healthy()
+            upstream = f"http://{container.address}:8080"
+        answer = httpx.post(f"{container.url}/signups", json={"email": "a@example.com"})
+        running.close()
+        collector.stop()
+    assert answer.status_code == 201
+    trace_id = answer.headers["traceresponse"].split("-")[1]
+    spans = [span for span in collector.spans() if span.trace_id == trace_id]
+    served = {span.resource["service.name"] for span in spans if span.kind == "server"}
+    assert served == set(images)
+    failed = [span for span in spans if span.status == "error"]
+    assert [span.resource["service.name"] for span in failed] == [STACKS[-1].name]
+    assert failed[0].attributes["error.type"]
 
 
 def test_an_upstream_that_fails_is_recorded_and_handled(
