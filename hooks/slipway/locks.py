@@ -49,6 +49,7 @@ class Variant:
 STACKS = (
     Stack(name="python", lock="uv.lock", write=("uv", "lock")),
     Stack(name="node", lock="pnpm-lock.yaml", write=("make", "lock")),
+    Stack(name="go", lock="go.sum", write=("make", "lock")),
 )
 VARIANTS = tuple(
     itertools.starmap(Variant, itertools.product(("none", "postgres"), ("none", "redis")))

