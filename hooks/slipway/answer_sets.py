@@ -16,6 +16,8 @@ EVERYTHING: Answers = {
 ANSWER_SETS: Mapping[str, Answers] = {
     "defaults": {"service_name": "signups"},
     "everything": EVERYTHING,
+    "node": {**EVERYTHING, "stack": "node"},
+    "go": {**EVERYTHING, "stack": "go"},
     "postgres": {"service_name": "signups", "datastore": "postgres"},
     "own-code": {"service_name": "signups", "starter": False, "feature_flags": False},
     "platform": {

@@ -52,6 +52,7 @@ def test_one_service_of_each_stack_share_one_trace_and_a_fault_at_its_end(
         contextlib.ExitStack() as running,
     ):
         upstream = "http://host.docker.internal:9"
+        containers = []
         for name, image in reversed(images.items()):
             variables = environment(
                 collector.endpoint_for_containers, OTEL_SERVICE_NAME=name, UPSTREAM_URL=upstream
@@ -59,8 +60,10 @@ def test_one_service_of_each_stack_share_one_trace_and_a_fault_at_its_end(
             container = running.enter_context(docker.container(image, environment=variables))
             container.healthy()
             upstream = f"http://{container.address}:8080"
+            containers.append(container)
         answer = httpx.post(f"{container.url}/signups", json={"email": "a@example.com"})
-        running.close()
+        for container in containers:
+            container.stop()
         collector.stop()
     assert answer.status_code == 201
     trace_id = answer.headers["traceresponse"].split("-")[1]

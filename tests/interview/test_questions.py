@@ -30,7 +30,7 @@ PROMISED = [
     Promise("repository_url", "str", "https://github.com/example/signups"),
     Promise("team", "str", "example"),
     Promise("description", "str", "The signups service"),
-    Promise("stack", "str", "python", ["python"]),
+    Promise("stack", "str", "python", ["python", "node", "go"]),
     Promise("environments", "yaml", ["dev", "staging", "production"]),
     Promise("datastore", "str", "none", ["none", "postgres"]),
     Promise("cache", "str", "none", ["none", "redis"]),

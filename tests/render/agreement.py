@@ -69,7 +69,7 @@ def probes(service: Service) -> list[str]:
     if len(set(paths.values())) != len(PROBES):
         problems.append(f"two probes ask one path: {paths}")
     readme = (service.folder / "README.md").read_text()
-    known = set(texts_of_the_code(service.folder))
+    known = set(words_of_the_code(service))
     for name, path in paths.items():
         if service.answers["starter"] and path not in known:
             problems.append(f"{name} asks {path}, which no source file names")
@@ -78,11 +78,12 @@ def probes(service: Service) -> list[str]:
     return problems
 
 
-def texts_of_the_code(folder: Path) -> Iterator[str]:
-    """Yield every text that stands in the sources, whatever their language."""
-    for source in sorted((folder / "src").rglob("*.*")):
+def words_of_the_code(service: Service) -> Iterator[str]:
+    """Yield every word of a text in the sources, whatever their language."""
+    mounts = [mount.split(":")[0] for mount in service.compose["services"]["dev"]["volumes"]]
+    for source in (file for mount in mounts for file in (service.folder / mount).rglob("*.*")):
         for double, single in re.findall(r'"([^"\n]*)"|\'([^\'\n]*)\'', source.read_text()):
-            yield double or single
+            yield from (double or single).split()
 
 
 def ports(service: Service) -> list[str]:
@@ -270,7 +271,8 @@ def entry_points(service: Service) -> list[str]:
     [check] = service.instructions("HEALTHCHECK")
     asked = words(check[check.index("CMD") + 3 :])
     entry = words(service.instructions("ENTRYPOINT")[-1])
-    if asked != [*entry, "healthcheck"]:
+    program = [word for word in entry if not word.startswith("--")]
+    if asked != [*program, "healthcheck"]:
         problems.append(f"Dockerfile: the health check {asked} is not a program of {entry}")
     return problems
 

@@ -12,10 +12,14 @@ KNOWN = {
     "template/_partials/pins.yaml": "the versions of the bases",
 }
 
+# A word of English too.
+SPELLED = {"go": r"golang|go\.mod|go\.sum|go build"}
+
 
 def mentions(template: Path, stacks: list[str]) -> set[str]:
     """Return the files outside the rooms that name a stack or one of its tools."""
-    words = re.compile(rf"(?<![a-z])({'|'.join(stacks)}|uv|pnpm|pyproject|golang)(?![a-z.])", re.I)
+    named = [SPELLED.get(stack, stack) for stack in stacks]
+    words = re.compile(rf"(?<![a-z])({'|'.join(named)}|uv|pnpm|pyproject)(?![a-z.])", re.I)
     files = [template / "copier.yml", *(template / "template").rglob("*")]
     shared = [
         file
@@ -36,4 +40,4 @@ def test_only_the_listed_files_name_a_stack(template: Path) -> None:
 def test_a_shared_file_that_names_a_stack_is_noticed(template: Path, tmp_path: Path) -> None:
     changes = {"template/Makefile.jinja": {"$(docker) build": "$(docker) build --python"}}
     spoilt = mutated(template, tmp_path / "template", changes)
-    assert mentions(spoilt, ["python", "node"]) == {*KNOWN, "template/Makefile.jinja"}
+    assert mentions(spoilt, ["python", "node", "go"]) == {*KNOWN, "template/Makefile.jinja"}
