@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from slipway.answer_sets import EVERYTHING
+from slipway.answer_sets import ANSWER_SETS, EVERYTHING
 from slipway.git import git
 from slipway.rendering import render, repository_root, snapshot
 
@@ -26,11 +26,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def there(service: Path) -> set[str]:
+def there(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").decode()
-    rendered = [
-        file.relative_to(service).as_posix() for file in service.rglob("*") if file.is_file()
-    ]
+    folder = tmp_path_factory.mktemp("services")
+    template = snapshot(ROOT, folder / "template")
+    rendered: set[str] = set()
+    for name, answers in ANSWER_SETS.items():
+        made = render(template, folder / name, answers)
+        rendered |= {str(file.relative_to(made)) for file in made.rglob("*") if file.is_file()}
     return {name for name in [*listed.split("\0"), *rendered] if name}
 
 
