@@ -91,6 +91,11 @@ ENGINES: tuple[Engine, ...] = (
         GoProgram("kube-score", FOLDER / "kube_score", "github.com/zegl/kube-score/cmd/kube-score"),
     ),
     Engine(
+        "hey",
+        "how many requests a service answers",
+        GoProgram("hey", FOLDER / "hey", "github.com/rakyll/hey"),
+    ),
+    Engine(
         "checkov",
         "manifests and Dockerfile keep the rules of security",
         PythonProgram("checkov", FOLDER / "checkov"),
