@@ -179,6 +179,12 @@ def nothing_personal_comes_out(recording: Recording) -> list[str]:
     return found(recording.texts)
 
 
+def exemplars_carry_no_attributes(recording: Recording) -> list[str]:
+    """What a view leaves out of a metric does not come out with its exemplars."""
+    metrics = recording.texts["metrics"]
+    return ["filteredAttributes in exemplars"] if "filteredAttributes" in metrics else []
+
+
 CHECKS: tuple[Check, ...] = (
     log_lines_are_json,
     each_request_is_logged_once,
@@ -190,6 +196,7 @@ CHECKS: tuple[Check, ...] = (
     business_metrics_count,
     resources_say_who_speaks,
     nothing_personal_comes_out,
+    exemplars_carry_no_attributes,
 )
 
 

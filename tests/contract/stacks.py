@@ -241,7 +241,7 @@ GO = Stack(
             "internal/telemetry/telemetry.go",
             "stream.ExemplarReservoirProviderSelector = bareExemplars",
             "",
-            "nothing_personal_comes_out",
+            "exemplars_carry_no_attributes",
         ),
         "mail in a log line": Mutation(
             "internal/api/api.go",

@@ -175,6 +175,8 @@ def another_stack(template: Path) -> None:
 
 CHANGED_ANSWERS: dict[str, dict[str, Any]] = {
     "starter given up": {"starter": False},
+    "another stack": {"stack": "node"},
+    "a third stack": {"stack": "go"},
     "environment removed": {"environments": ["dev", "production"]},
     "stores given up": {"datastore": "none", "cache": "none"},
     "flags given up": {"feature_flags": False},
