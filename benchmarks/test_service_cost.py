@@ -13,7 +13,7 @@ from benchmarks.conftest import Report
 from tests.contract.recording import environment
 from tests.contract.stacks import STACKS, Stack
 from tests.contract.test_collector_gone import memory
-from tests.engines.fixtures import collector as collectors
+from tests.engines.fixtures.collector import Collector
 from tests.engines.fixtures.docker import Docker
 
 ROUNDS = 3
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.engine("docker", "collector", "images", "hey")
 @pytest.mark.parametrize("stack", STACKS, ids=str)
 def test_telemetry_takes_at_most_a_fifth_of_the_requests(
     docker: Docker,
+    collector: Collector,
     program: Callable[[str], Path],
     template: Path,
     tmp_path: Path,
@@ -37,23 +38,19 @@ def test_telemetry_takes_at_most_a_fifth_of_the_requests(
         template, tmp_path / "service", {"service_name": "signups", "stack": stack.name}
     )
     image = docker.build(folder, target="production")
-    addresses = ("127.0.0.1", docker.gateway())
     rates: dict[str, list[float]] = {"off": [], "on": []}
     healthy, idle, loaded = [], [], []
-    with collectors.running(tmp_path / "collector", addresses=addresses) as collector:
-        for _ in range(ROUNDS):
-            for name, endpoint in (("off", ""), ("on", collector.endpoint_for_containers)):
-                # One core for the service, so that it is the service that is measured.
-                variables = environment(endpoint, LOG_LEVEL="warn")
-                with docker.container(
-                    image, environment=variables, options=["--cpus=1"]
-                ) as container:
-                    healthy.append(container.healthy())
-                    idle.append(memory(docker, container.name))
-                    answered = load(program("hey"), f"{container.url}/signups")
-                    rates[name].append(answered)
-                    if name == "on":
-                        loaded.append(memory(docker, container.name))
+    for _ in range(ROUNDS):
+        for name, endpoint in (("off", ""), ("on", collector.endpoint_for_containers)):
+            # One core for the service, so that it is the service that is measured.
+            variables = environment(endpoint, LOG_LEVEL="warn")
+            with docker.container(image, environment=variables, options=["--cpus=1"]) as container:
+                healthy.append(container.healthy())
+                idle.append(memory(docker, container.name))
+                answered = load(program("hey"), f"{container.url}/signups")
+                rates[name].append(answered)
+                if name == "on":
+                    loaded.append(memory(docker, container.name))
     off, on = (statistics.median(rates[name]) for name in ("off", "on"))
     report(f"{stack}: time to healthy", f"{statistics.median(healthy):.1f} s", "")
     report(f"{stack}: memory idle", f"{statistics.median(idle) / 1e6:.0f} MB", "")

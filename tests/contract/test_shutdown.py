@@ -2,7 +2,6 @@
 
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -11,31 +10,28 @@ from tests.contract.conftest import Build
 from tests.contract.load import Balancer, Outcome
 from tests.contract.recording import environment, upstream
 from tests.contract.stacks import STACKS, Stack
-from tests.engines.fixtures import collector as collectors
 from tests.engines.fixtures.collector import Collector
 from tests.engines.fixtures.docker import Docker
 
 
-def stopped_under_load(docker: Docker, image: str, folder: Path) -> tuple[Outcome, int, Collector]:
-    """Put a load on the image, stop it, and say what its users noticed."""
-    addresses = ("127.0.0.1", docker.gateway())
-    with collectors.running(folder, addresses=addresses) as collector:
-        variables = environment(collector.endpoint_for_containers, LOG_LEVEL="info")
-        with docker.container(image, environment=variables) as container:
-            container.healthy()
-            load = Balancer(container.url)
-            load.start(seconds=20)
-            time.sleep(2)
-            exit_code = container.stop()
-            outcome = load.wait()
-        collector.stop()
-        return outcome, exit_code, collector
+def stopped_under_load(docker: Docker, collector: Collector, image: str) -> tuple[Outcome, int]:
+    """Put a load on the image, stop it and the collector, and say what its users noticed."""
+    variables = environment(collector.endpoint_for_containers, LOG_LEVEL="info")
+    with docker.container(image, environment=variables) as container:
+        container.healthy()
+        load = Balancer(container.url)
+        load.start(seconds=20)
+        time.sleep(2)
+        exit_code = container.stop()
+        outcome = load.wait()
+    collector.stop()
+    return outcome, exit_code
 
 
 def test_sigterm_under_load_fails_no_request_and_flushes_every_signal(
-    docker: Docker, image: str, tmp_path: Path
+    docker: Docker, collector: Collector, image: str
 ) -> None:
-    outcome, exit_code, collector = stopped_under_load(docker, image, tmp_path)
+    outcome, exit_code = stopped_under_load(docker, collector, image)
     assert exit_code == 0
     assert outcome.total > 100
     assert not outcome.noticed, outcome.noticed
@@ -51,10 +47,10 @@ def test_sigterm_under_load_fails_no_request_and_flushes_every_signal(
 @pytest.mark.parametrize("stack", STACKS, ids=str)
 @pytest.mark.parametrize("fault", ["exits at once", "does not flush"])
 def test_the_load_notices_a_stop_that_is_not_graceful(
-    docker: Docker, built: Build, tmp_path: Path, stack: Stack, fault: str
+    docker: Docker, collector: Collector, built: Build, stack: Stack, fault: str
 ) -> None:
     image = built(stack, stack.shutdown_faults[fault])
-    outcome, _, collector = stopped_under_load(docker, image, tmp_path)
+    outcome, _ = stopped_under_load(docker, collector, image)
     spans = [span for span in collector.spans() if span.kind == "server"]
     lost = outcome.answered.total() - len(spans)
     assert outcome.noticed or lost > 0, "the control lost nothing: the proof beside it is empty"
