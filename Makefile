@@ -16,7 +16,7 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(UV) ## render a Python service into build/demo
-	@$(RUN) python -m slipway demo
+	@$(RUN) python -m slipway.maintainers demo
 
 test: $(UV) ## run every test that this machine can run
 	@$(RUN) pytest --numprocesses auto --dist loadfile
@@ -37,13 +37,13 @@ format: $(UV) ## format the Python code and sort its imports
 	@$(RUN) ruff format
 
 locks: $(UV) ## write the lock files of the rendered services anew
-	@$(RUN) python -m slipway locks
+	@$(RUN) python -m slipway.maintainers locks
 
 docs: $(UV) ## write the generated pages of docs/reference anew
-	@$(RUN) python -m slipway reference
+	@$(RUN) python -m slipway.maintainers reference
 
 render-diff: $(UV) ## show what changed in rendered services since BASE=HEAD (a tag, branch or commit)
-	@$(RUN) python -m slipway render-diff '$(subst ','\'',$(BASE))'
+	@$(RUN) python -m slipway.maintainers render-diff '$(subst ','\'',$(BASE))'
 
 .tools/uv-%: hooks/install-uv.sh
 	@sh hooks/install-uv.sh $* $@ '$(PYTHON)'

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 from copier import run_update
-from slipway.demo import demo
 from slipway.errors import SlipwayError
 from slipway.git import git
+from slipway.maintainers.demo import demo
 from slipway.rendering import ANSWERS_FILE
 
 from tests.maintenance.conftest import Repository
@@ -108,7 +108,7 @@ def test_a_template_that_does_not_render_leaves_nothing(
 
 def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "slipway", "demo", str(tmp_path)],
+        [sys.executable, "-m", "slipway.maintainers", "demo", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from slipway.answer_sets import ANSWER_SETS, EVERYTHING
 from slipway.git import git
+from slipway.maintainers.answer_sets import ANSWER_SETS, EVERYTHING
 from slipway.rendering import render, repository_root, snapshot
 
 from tests.maintenance import documents

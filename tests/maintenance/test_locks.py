@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from slipway import locks
 from slipway.errors import SlipwayError
 from slipway.git import git
+from slipway.maintainers import locks
 from slipway.rendering import repository_root, snapshot
 
 

@@ -117,7 +117,7 @@ def test_without_uv_the_pinned_one_is_installed_first(path: Path, tmp_path: Path
     first, second = make("--dry-run", "demo", path=path, cwd=tmp_path).stdout.splitlines()
     pinned = f".tools/uv-{VERSIONS['uv']}"
     assert first == f"sh hooks/install-uv.sh {VERSIONS['uv']} {pinned} 'python3'"
-    assert second.endswith(f" {pinned} run --locked python -m slipway demo")
+    assert second.endswith(f" {pinned} run --locked python -m slipway.maintainers demo")
 
 
 def test_a_command_does_not_know_that_make_runs_it(path: Path) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
-from slipway import reference
-from slipway.answer_sets import ANSWER_SETS, EVERYTHING
 from slipway.errors import SlipwayError
+from slipway.maintainers import reference
+from slipway.maintainers.answer_sets import ANSWER_SETS, EVERYTHING
+from slipway.maintainers.purposes import PURPOSES
 from slipway.ownership import Owner, owners
-from slipway.purposes import PURPOSES
 from slipway.rendering import render, repository_root, snapshot
 
 from tests.maintenance.conftest import Repository

@@ -6,7 +6,7 @@ import sys
 import pytest
 from slipway.errors import SlipwayError
 from slipway.git import git
-from slipway.render_diff import compare
+from slipway.maintainers.render_diff import compare
 
 from tests.maintenance.conftest import Repository
 
@@ -88,7 +88,7 @@ def test_a_commit_without_a_template_is_named(repository: Repository) -> None:
 
 def test_an_error_is_one_line_and_exit_code_2() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "slipway", "render-diff", "nowhere"],
+        [sys.executable, "-m", "slipway.maintainers", "render-diff", "nowhere"],
         capture_output=True,
         text=True,
         timeout=60,

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from slipway.answer_sets import EVERYTHING, Answers
 from slipway.errors import SlipwayError
+from slipway.maintainers.answer_sets import EVERYTHING, Answers
+from slipway.maintainers.purposes import PURPOSES
 from slipway.ownership import owners
-from slipway.purposes import PURPOSES
 from slipway.rendering import ANSWERS_FILE, render, snapshot
 
 FOLDER = Path("docs", "reference")
@@ -196,7 +196,7 @@ def files_page(template: Path, settings: Mapping[str, Any], scratch: Path) -> st
     purposes = {path: purpose(path) for path in sorted(conditions, key=folders_last)}
     if unused := set(PURPOSES) - set(purposes.values()):
         raise SlipwayError(
-            f"hooks/slipway/purposes.py: no file matches {', '.join(sorted(unused))}"
+            f"hooks/slipway/maintainers/purposes.py: no file matches {', '.join(sorted(unused))}"
         )
     rows = [
         f"| `{path}` | {owner(path).value} | {conditions[path]} | {PURPOSES[pattern]} |"
@@ -235,7 +235,7 @@ def purpose(path: str) -> str:
     for pattern in PURPOSES:
         if fnmatchcase(path, pattern):
             return pattern
-    raise SlipwayError(f"{path}: say what it is for in hooks/slipway/purposes.py")
+    raise SlipwayError(f"{path}: say what it is for in hooks/slipway/maintainers/purposes.py")
 
 
 def files(template: Path, settings: Mapping[str, Any], scratch: Path) -> dict[str, str]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slipway.answer_sets import ANSWER_SETS, Answers
 from slipway.errors import SlipwayError
 from slipway.git import git
+from slipway.maintainers.answer_sets import ANSWER_SETS, Answers
 from slipway.rendering import ANSWERS_FILE, render, snapshot
 
 BEFORE, AFTER = "a", "b"
