@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
-from copier import run_copy
+from copier import Settings, run_copy
 from copier.errors import CopierError, DirtyLocalWarning
 from jinja2 import TemplateError
 
+from slipway.answers import ANSWERS_FILE
 from slipway.errors import SlipwayError
 from slipway.git import git
 
-ANSWERS_FILE = ".copier-answers.yml"
 TEMPLATE_PARTS = ("copier.yml", "template")
 
 
@@ -24,7 +26,13 @@ def repository_root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
-def snapshot(repository: Path, destination: Path, ref: str | None = None) -> Path:
+def snapshot(
+    repository: Path,
+    destination: Path,
+    ref: str | None = None,
+    *,
+    parts: tuple[str, ...] = TEMPLATE_PARTS,
+) -> Path:
     """Copy the template out of a repository, without its history.
 
     Copier renders a plain folder without cloning it first, several times as fast.
@@ -33,6 +41,7 @@ def snapshot(repository: Path, destination: Path, ref: str | None = None) -> Pat
         repository: a git repository that holds a template.
         destination: the folder to write; made when missing.
         ref: a commit or tag; without it, the working tree as it is.
+        parts: the files and folders to copy; all of them when empty.
 
     Returns:
         `destination`.
@@ -43,12 +52,12 @@ def snapshot(repository: Path, destination: Path, ref: str | None = None) -> Pat
     """
     destination.mkdir(parents=True, exist_ok=True)
     if ref is not None:
-        archive = git(repository, "archive", "--format=tar", ref, "--", *TEMPLATE_PARTS)
+        archive = git(repository, "archive", "--format=tar", ref, "--", *parts)
         subprocess.run(["tar", "-x", "-C", str(destination)], input=archive, check=True)
         return destination
     listed = git(
         repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard",
-        "--", *TEMPLATE_PARTS,
+        "--", *parts,
     )  # fmt: skip
     for name in filter(None, listed.decode().split("\0")):
         source = repository / name
@@ -75,18 +84,68 @@ def render(template: Path | str, destination: Path, answers: Mapping[str, object
         SlipwayError: an answer was refused, or a file of the template does not render.
 
     """
+    with warnings.catch_warnings(), readable_errors():
+        warnings.simplefilter("ignore", DirtyLocalWarning)
+        run_copy(
+            str(template),
+            destination,
+            data=dict(answers),
+            defaults=True,
+            overwrite=True,
+            quiet=True,
+            vcs_ref="HEAD",
+        )
+    return destination
+
+
+def render_again(
+    template: Path,
+    destination: Path,
+    answers: bytes,
+    *,
+    data: Mapping[str, str] = MappingProxyType({}),
+    ask: Sequence[str] = (),
+) -> Path:
+    """Render a service with the answers that it has recorded.
+
+    What a version of the template no longer accepts falls back to its default, as in
+    `copier update`.
+
+    Args:
+        template: a plain folder that holds a template.
+        destination: the folder to write; made when missing.
+        answers: the content of the service's answers file.
+        data: answers that replace recorded ones, as they are typed.
+        ask: questions to ask on the terminal.
+
+    Returns:
+        `destination`.
+
+    Raises:
+        SlipwayError: an answer was refused, or a file of the template does not render.
+
+    """
+    destination.mkdir(parents=True, exist_ok=True)
+    (destination / ANSWERS_FILE).write_bytes(answers)
+    with readable_errors():
+        run_copy(
+            str(template),
+            destination,
+            data=dict(data),
+            defaults=True,
+            overwrite=True,
+            quiet=True,
+            ask=ask,
+            # A person's own defaults would make two people's updates differ.
+            settings=Settings(),
+        )
+    return destination
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn what Copier raises into an error of one line."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DirtyLocalWarning)
-            run_copy(
-                str(template),
-                destination,
-                data=dict(answers),
-                defaults=True,
-                overwrite=True,
-                quiet=True,
-                vcs_ref="HEAD",
-            )
+        yield
     except (CopierError, TemplateError, ValueError, TypeError) as error:
         raise SlipwayError(" ".join(str(error).split())) from error
-    return destination

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from slipway.answers import ANSWERS_FILE
 from slipway.errors import SlipwayError
-from slipway.rendering import ANSWERS_FILE, render
+from slipway.rendering import render
 
 from tests.product import Question, interview
 from tests.services import SMALLEST, mutated, without_rooms

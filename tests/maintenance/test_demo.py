@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 from copier import run_update
+from slipway.answers import ANSWERS_FILE
 from slipway.errors import SlipwayError
 from slipway.git import git
 from slipway.maintainers.demo import demo
-from slipway.rendering import ANSWERS_FILE
 
 from tests.maintenance.conftest import Repository
 

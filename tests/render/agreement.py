@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from slipway.rendering import ANSWERS_FILE
+from slipway.answers import ANSWERS_FILE
 
 from tests.product import derived, pins
 from tests.render.reading import documents, read_dockerfile, read_env, read_yaml, words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from slipway.errors import SlipwayError
 from slipway.maintainers.demo import demo as render_demo
 from slipway.maintainers.locks import stale_locks, update_locks
 from slipway.maintainers.reference import refuse_stale, write
+from slipway.maintainers.release import release as make_release
 from slipway.maintainers.render_diff import compare
 from slipway.rendering import repository_root
 
@@ -71,6 +73,14 @@ def locks(
     else:
         for lock in update_locks(root, upgrade=upgrade):
             typer.echo(f"{lock.relative_to(root)} written")
+
+
+@app.command()
+def release(
+    version: Annotated[str, typer.Argument(help="The version to make, as X.Y.Z")],
+) -> None:
+    """Check, then commit and tag a version; push nothing."""
+    typer.echo(make_release(repository_root(), version, on=date.today()), nl=False)
 
 
 def main() -> int:

@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
+from slipway.answers import ANSWERS_FILE
 from slipway.errors import SlipwayError
 from slipway.maintainers.answer_sets import EVERYTHING, Answers
 from slipway.maintainers.purposes import PURPOSES
 from slipway.ownership import owners
-from slipway.rendering import ANSWERS_FILE, render, snapshot
+from slipway.rendering import render, snapshot
 
 FOLDER = Path("docs", "reference")
 EXAMPLE: Answers = {"service_name": "signups"}

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slipway.answers import ANSWERS_FILE
 from slipway.errors import SlipwayError
 from slipway.git import git
 from slipway.maintainers.answer_sets import ANSWER_SETS, Answers
-from slipway.rendering import ANSWERS_FILE, render, snapshot
+from slipway.rendering import render, snapshot
 
 BEFORE, AFTER = "a", "b"
 
