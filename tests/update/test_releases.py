@@ -1,51 +1,22 @@
 """Releases: one version everywhere, and every service made at one updates to the working tree."""
 
-import re
-import shutil
-import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.version import Version
-from slipway.errors import SlipwayError
 from slipway.git import git as read_git
-from slipway.rendering import TEMPLATE_PARTS, snapshot
 
 from tests.product import ROOT
+from tests.update.history import (
+    following,
+    release_commit,
+    released,
+    released_versions,
+    replace_template,
+    version,
+)
 from tests.update.project import Project, Template, commit, lost, owned
-
-VERSION = re.compile(r"^## \[?v?(\d+\.\d+\.\d+)\]?.*$", re.MULTILINE)
-
-
-def version() -> str:
-    manifest = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    return str(manifest["project"]["version"])
-
-
-def released_versions(changelog: str) -> list[str]:
-    """Return the versions of a changelog, as they stand there."""
-    return VERSION.findall(changelog)
-
-
-def release_commit(version: str) -> str:
-    """Return the commit of a release: of its annotated tag, or from history where tags are missing.
-
-    Before the release is made, it is the newest commit: what would be tagged.
-    """
-    try:
-        tag = read_git(ROOT, "rev-parse", "--verify", f"refs/tags/v{version}^{{commit}}")
-    except SlipwayError:
-        subject = f"^Release {re.escape(version)}$"
-        named = read_git(ROOT, "log", "--format=%H", f"--grep={subject}", "HEAD").decode().split()
-        return named[0] if named else read_git(ROOT, "rev-parse", "HEAD").decode().strip()
-    return tag.decode().strip()
-
-
-def released() -> list[str]:
-    """Return the versions to update from, oldest first; the present one before its release."""
-    found = released_versions((ROOT / "CHANGELOG.md").read_text())
-    return list(reversed(found)) or [version()]
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +27,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Template:
         replace_template(folder, release_commit(number))
         commit(folder, f"Release {number}", tag=f"v{number}")
     replace_template(folder, None)
-    commit(folder, "The working tree", tag=f"v{next_version()}")
+    commit(folder, "The working tree", tag=f"v{following()}")
     return Template(folder)
-
-
-def replace_template(folder: Path, ref: str | None) -> None:
-    """Put the template of a commit, or of the working tree, in the place of what is there."""
-    for part in TEMPLATE_PARTS:
-        shutil.rmtree(folder / part, ignore_errors=True)
-        (folder / part).unlink(missing_ok=True)
-    snapshot(ROOT, folder, ref)
-
-
-def next_version() -> str:
-    current = Version(version())
-    return f"{current.major}.{current.minor}.{current.micro + 1}"
 
 
 def test_the_newest_heading_of_the_changelog_is_the_version() -> None:
@@ -98,16 +56,16 @@ def test_a_service_of_every_release_updates_to_the_working_tree(
         project.commit("Start").edit(owned(history.interview, project.files()))
         before, answered = project.files(), yaml.safe_load(project.read(".copier-answers.yml"))
 
-        project.update(ref=f"v{next_version()}")
+        project.update(ref=f"v{following()}")
 
         answers = yaml.safe_load(project.read(".copier-answers.yml"))
         assert lost(history.interview, before, project.files()) == []
         assert project.conflicts() == []
-        assert answers["_commit"] == f"v{next_version()}"
+        assert answers["_commit"] == f"v{following()}"
         del answers["_commit"], answered["_commit"]
         assert answered.items() <= answers.items(), "an answer was lost on the way"
         fresh = Project(tmp_path / f"fresh-{tag}").copy(
-            history, {"datastore": "postgres"}, ref=f"v{next_version()}"
+            history, {"datastore": "postgres"}, ref=f"v{following()}"
         )
         own = owned(history.interview, [*before, *fresh.files()])
         updated = {path: text for path, text in project.files().items() if path not in own}
@@ -125,7 +83,7 @@ def test_a_service_that_an_update_breaks_is_noticed(history: Template, tmp_path:
 
     template = history.clone(tmp_path / "template").release(narrow, tag="v99.0.0")
     project = Project(tmp_path / "project")
-    project.copy(template, {"datastore": "postgres"}, ref=f"v{next_version()}").commit("Start")
+    project.copy(template, {"datastore": "postgres"}, ref=f"v{following()}").commit("Start")
 
     project.update(ref="v99.0.0")
 
