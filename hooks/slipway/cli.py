@@ -26,6 +26,70 @@ app = typer.Typer(
 Service = Annotated[Path, typer.Argument(help="The service's folder", show_default="this one")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines")]
 
+To = Annotated[
+    str | None,
+    typer.Option("--to", metavar="VERSION", help="A tag, branch or commit; default: the newest"),
+]
+Data = Annotated[
+    list[str], typer.Option("--data", "-d", metavar="NAME=VALUE", help="Answer a question anew")
+]
+Template = Annotated[
+    str | None, typer.Option(metavar="URL", help="The template's address, if it has moved")
+]
+
+
+@app.command()
+def preview(
+    service: Service = Path(),
+    *,
+    to: To = None,
+    data: Data = [],  # noqa: B006 - typer reads it, nobody writes it
+    template: Template = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the patch, too")] = False,
+    json: Json = False,
+) -> None:
+    """Show what an update would do; write nothing."""
+    from slipway import commands
+
+    found = commands.preview(service, to=to, data=data, template=template, diff=diff, json=json)
+    raise typer.Exit(FOUND_SOMETHING if found else FINE)
+
+
+@app.command()
+def update(
+    service: Service = Path(),
+    *,
+    to: To = None,
+    data: Data = [],  # noqa: B006 - typer reads it, nobody writes it
+    template: Template = None,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Ask nothing; list new questions instead")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--continue", help="Finish an update that was interrupted")
+    ] = False,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="Take back an update that is not committed")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Bring a service to a version of the template, by a three-way merge."""
+    from slipway import commands
+
+    if resume and abort:
+        raise SlipwayError("--continue and --abort: choose one")
+    if abort:
+        commands.abort(service)
+        raise typer.Exit(FINE)
+    found = (
+        commands.resume(service)
+        if resume
+        else commands.update(
+            service, to=to, data=data, template=template, defaults=defaults, json=json
+        )
+    )
+    raise typer.Exit(FOUND_SOMETHING if found else FINE)
+
 
 def main() -> None:
     """Run one command; an error is one line, and the exit code is 2."""

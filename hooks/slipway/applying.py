@@ -1,0 +1,368 @@
+"""Bringing an update into a worktree, so that a kill at any moment loses nothing.
+
+The result is in git's objects first. A journal beside the index then says, for every file, what
+it was and what it becomes; each file is replaced in one step, the index last. Whoever comes after
+a kill finds every file in one of its two states and can go either way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from slipway.errors import SlipwayError
+from slipway.service import Service, changed_files
+from slipway.trees import Entry, git_path, index_info
+from slipway.updating import Update
+
+JOURNAL = "update.json"
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """One file of the journal.
+
+    Attributes:
+        path: the file, from the top of the worktree.
+        before: what it was; None when there was none.
+        after: what it becomes; None when it goes.
+        stages: what the index holds of a file in conflict: 1 base, 2 service, 3 template.
+
+    """
+
+    path: str
+    before: Entry | None
+    after: Entry | None
+    stages: Mapping[int, Entry]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """An update that is being applied, or was.
+
+    Attributes:
+        head: the commit on which it was computed.
+        version: the version it leads to.
+        files: what changes.
+        applied: whether all of it is done.
+        undo: whether it takes an update back; then it leaves no journal.
+
+    """
+
+    head: str
+    version: str
+    files: list[FileChange]
+    applied: bool = False
+    undo: bool = False
+
+    @property
+    def conflicts(self) -> list[str]:
+        """The files in conflict."""
+        return [file.path for file in self.files if file.stages]
+
+
+def apply(service: Service, update: Update) -> None:
+    """Bring an update into the worktree and the index.
+
+    Raises:
+        SlipwayError: something that is not committed is in the way; then nothing is touched.
+
+    """
+    journal = journal_of(service, update)
+    refuse_what_is_in_the_way(service, journal.files)
+    folder = journal_folder(service)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    stage(service, folder / "after", {file.path: file.after for file in journal.files})
+    write_journal(folder, journal)
+    finish(service, journal)
+
+
+def resume(service: Service) -> Journal:
+    """Finish an update that was interrupted.
+
+    Returns:
+        Its journal.
+
+    Raises:
+        SlipwayError: none is under way, or a file was edited since.
+
+    """
+    journal = read_journal(service)
+    if journal.applied:
+        raise SlipwayError("the update is complete: resolve what is in conflict, and commit")
+    folder = journal_folder(service)
+    refuse_what_was_edited(service, journal)
+    stage(service, folder / "after", {file.path: file.after for file in journal.files})
+    finish(service, journal)
+    return journal
+
+
+def abort(service: Service) -> Journal:
+    """Take an update back that was interrupted or is not committed yet.
+
+    Returns:
+        Its journal.
+
+    Raises:
+        SlipwayError: there is none, it is committed, or a file was edited since a kill.
+
+    """
+    journal = read_journal(service)
+    folder = journal_folder(service)
+    if not journal.applied:
+        refuse_what_was_edited(service, journal)
+    elif service.head != journal.head:
+        raise SlipwayError("the update is committed: git revert takes it back")
+    back = journal if journal.undo else reverse(journal)
+    stage(service, folder / "after", {file.path: file.after for file in back.files})
+    # From here on only the way back is open; a second kill must not mix the two.
+    write_journal(folder, back)
+    finish(service, back)
+    return journal
+
+
+def reverse(journal: Journal) -> Journal:
+    """Return the way back."""
+    files = [
+        FileChange(file.path, before=file.after, after=file.before, stages={})
+        for file in journal.files
+    ]
+    return replace(journal, files=files, applied=False, undo=True)
+
+
+def refuse_interrupted(service: Service) -> None:
+    """Raise a SlipwayError while an update waits for its end."""
+    if (journal_folder(service) / JOURNAL).exists() and not read_journal(service).applied:
+        raise SlipwayError("an update was interrupted: slipway update --continue, or --abort")
+
+
+def finish(service: Service, journal: Journal) -> None:
+    """Put every file in its new state, then the index, then close the journal."""
+    folder = journal_folder(service)
+    for file in journal.files:
+        if file.after is None:
+            remove(service.top, file.path)
+    for file in journal.files:
+        if file.after is not None:
+            target = service.top / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / "after" / file.path).replace(target)
+    write_index(service, folder, journal)
+    if journal.undo:
+        (folder / JOURNAL).unlink()
+        shutil.rmtree(folder)
+        return
+    write_journal(folder, replace(journal, applied=True))
+    for left in folder.iterdir():
+        if left.name != JOURNAL:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def journal_of(service: Service, update: Update) -> Journal:
+    """Return what an update changes, by paths from the top of the worktree."""
+    result = update.merge.result
+    return Journal(
+        head=service.head,
+        version=update.after.name,
+        files=[
+            FileChange(
+                f"{service.prefix}{path}",
+                update.ours.get(path),
+                result.get(path),
+                update.merge.conflicts.get(path, {}),
+            )
+            for path in sorted(update.changed_paths)
+        ],
+    )
+
+
+def refuse_what_is_in_the_way(service: Service, files: Iterable[FileChange]) -> None:
+    """Raise a SlipwayError that names what an update would overwrite and git could not restore."""
+    by_path = {file.path: file for file in files}
+    blocked = sorted(changed_files(service) & by_path.keys())
+    if blocked:
+        raise SlipwayError(
+            f"not committed, and the update changes it: {', '.join(blocked)}: commit or stash"
+        )
+    going = {path for path, file in by_path.items() if file.after is None}
+    for path, file in by_path.items():
+        if file.after is not None and file.before is None:
+            blocked += obstacles(service.top, path, going)
+    if blocked:
+        raise SlipwayError(
+            f"not in git, and the update writes there: {', '.join(sorted(set(blocked)))}: "
+            "move it away, or add and commit it"
+        )
+
+
+def obstacles(top: Path, path: str, going: set[str]) -> list[str]:
+    """Return what stands where a new file goes: itself, a file for a folder, or the reverse."""
+    for parent in reversed(Path(path).parents[:-1]):
+        place = top / parent
+        if (place.is_symlink() or place.is_file()) and parent.as_posix() not in going:
+            return [parent.as_posix()]
+    place = top / path
+    if place.is_dir() and not place.is_symlink():
+        inside = (p.relative_to(top).as_posix() for p in place.rglob("*") if not p.is_dir())
+        return [name for name in inside if name not in going]
+    return [path] if os.path.lexists(place) and path not in going else []
+
+
+def refuse_what_was_edited(service: Service, journal: Journal) -> None:
+    """Raise a SlipwayError that names files in neither of their two states."""
+    folder = journal_folder(service)
+    before = stage(service, folder / "before", {f.path: f.before for f in journal.files})
+    after = stage(service, folder / "compare", {f.path: f.after for f in journal.files})
+    edited = []
+    for file in journal.files:
+        place = service.top / file.path
+        states = [
+            side / file.path
+            for side, entry in ((before, file.before), (after, file.after))
+            if entry is not None
+        ]
+        if is_file(place) and not any(same(place, state) for state in states):
+            edited.append(file.path)
+    if edited:
+        raise SlipwayError(
+            f"edited since the update was interrupted: {', '.join(edited)}: "
+            "move it away, and run this again"
+        )
+
+
+def stage(service: Service, folder: Path, files: Mapping[str, Entry | None]) -> Path:
+    """Write files as git would check them out, into a folder of the journal."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    index = folder.with_suffix(".index")
+    index.unlink(missing_ok=True)
+    tree = {path: entry for path, entry in files.items() if entry}
+    if tree:
+        with_index(service, index, "update-index", "-z", "--index-info", stdin=index_info(tree))
+        with_index(service, index, "checkout-index", "--all", "--force", f"--prefix={folder}/")
+    return folder
+
+
+def write_index(service: Service, folder: Path, journal: Journal) -> None:
+    """Put the changed files into the index, as git itself replaces it."""
+    index, new = git_path(service.top, "index"), folder / "index"
+    lock = index.with_name("index.lock")
+    if lock.exists() and new.exists() and lock.samefile(new):
+        # From this update, before it was killed.
+        lock.unlink()
+    new.unlink(missing_ok=True)
+    shutil.copyfile(index, new)
+    removed = "".join(f"{file.path}\0" for file in journal.files)
+    with_index(
+        service, new, "update-index", "-z", "--force-remove", "--stdin",
+        stdin=removed.encode(errors="surrogateescape"),
+    )  # fmt: skip
+    lines = index_info({f.path: f.after for f in journal.files if f.after and not f.stages})
+    lines += b"".join(
+        f"{entry.mode} {entry.content} {number}\t{file.path}\0".encode(errors="surrogateescape")
+        for file in journal.files
+        for number, entry in sorted(file.stages.items())
+    )
+    with_index(service, new, "update-index", "-z", "--index-info", stdin=lines)
+    with_index(service, new, "update-index", "-q", "--refresh", fine=(0, 1))
+    try:
+        lock.hardlink_to(new)
+    except FileExistsError as error:
+        raise SlipwayError(
+            f"git is at work here ({lock} exists): when it has ended, slipway update --continue"
+        ) from error
+    lock.replace(index)
+
+
+def with_index(
+    service: Service, index: Path, *arguments: str, stdin: bytes = b"", fine: tuple[int, ...] = (0,)
+) -> None:
+    """Run git in the service's worktree on an index of our own."""
+    done = subprocess.run(
+        ["git", "-C", str(service.top), *arguments],
+        input=stdin,
+        env={**os.environ, "GIT_INDEX_FILE": str(index)},
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode not in fine:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise SlipwayError(f"git {arguments[0]}: {said[-1]}")
+
+
+def remove(top: Path, path: str) -> None:
+    """Delete a file and the folders that it leaves empty."""
+    place = top / path
+    if is_file(place):
+        place.unlink()
+    for parent in Path(path).parents[:-1]:
+        try:
+            (top / parent).rmdir()
+        except OSError:
+            return
+
+
+def is_file(place: Path) -> bool:
+    """Return whether a file or link is there."""
+    return place.is_symlink() or place.is_file()
+
+
+def same(one: Path, other: Path) -> bool:
+    """Return whether two files have the same content, kind and executable bit."""
+    if one.is_symlink() or other.is_symlink():
+        return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
+    executable = [bool(path.stat().st_mode & 0o100) for path in (one, other)]
+    return executable[0] == executable[1] and one.read_bytes() == other.read_bytes()
+
+
+def journal_folder(service: Service) -> Path:
+    """Return where the journal of a worktree is."""
+    return git_path(service.top, "slipway")
+
+
+def read_journal(service: Service) -> Journal:
+    """Return the journal.
+
+    Raises:
+        SlipwayError: there is none.
+
+    """
+    file = journal_folder(service) / JOURNAL
+    if not file.exists():
+        raise SlipwayError("no update is under way here")
+    content = json.loads(file.read_text())
+
+    def entry(value: dict[str, str] | None) -> Entry | None:
+        return Entry(**value) if value else None
+
+    return Journal(
+        head=content["head"],
+        version=content["version"],
+        applied=content["applied"],
+        undo=content["undo"],
+        files=[
+            FileChange(
+                each["path"],
+                entry(each["before"]),
+                entry(each["after"]),
+                {int(number): Entry(**value) for number, value in each["stages"].items()},
+            )
+            for each in content["files"]
+        ],
+    )
+
+
+def write_journal(folder: Path, journal: Journal) -> None:
+    """Write the journal; it is whole or not there."""
+    new = folder / f"{JOURNAL}.new"
+    with new.open("w") as file:
+        json.dump(asdict(journal), file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / JOURNAL)
