@@ -10,7 +10,7 @@ RUN := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(UV) run --locked
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test engines bench check format locks docs render-diff
+.PHONY: help demo test engines bench check format locks docs render-diff release
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ docs: $(UV) ## write the generated pages of docs/reference anew
 
 render-diff: $(UV) ## show what changed in rendered services since BASE=HEAD (a tag, branch or commit)
 	@$(RUN) python -m slipway.maintainers render-diff '$(subst ','\'',$(BASE))'
+
+release: $(UV) ## check, commit and tag VERSION=X.Y.Z; push nothing
+	@$(RUN) python -m slipway.maintainers release '$(subst ','\'',$(VERSION))'
 
 .tools/uv-%: hooks/install-uv.sh
 	@sh hooks/install-uv.sh $* $@ '$(PYTHON)'

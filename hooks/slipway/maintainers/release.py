@@ -58,6 +58,19 @@ def release(
         SlipwayError: something is in the way, in one line that says what to do.
 
     """
+    examine(repository, version, answer_sets=answer_sets, check=check)
+    record(repository, version, on)
+    return f"""\
+{version} is committed and tagged as v{version}, and not pushed. Next:
+
+  git push --follow-tags
+"""
+
+
+def examine(
+    repository: Path, version: str, *, answer_sets: Mapping[str, Answers], check: Sequence[str]
+) -> None:
+    """Raise a SlipwayError when something is in the way of a release; what is quick comes first."""
     refuse_version(repository, version)
     refuse_state(repository)
     refuse_notes(repository)
@@ -71,12 +84,6 @@ def release(
             demands = changes_since(repository, made[0], settings, rendered, sets)
             refuse_small_version(made[0], version, demands)
     refuse_code(repository, check)
-    record(repository, version, on)
-    return f"""\
-{version} is committed and tagged as v{version}, and not pushed. Next:
-
-  git push --follow-tags
-"""
 
 
 def refuse_version(repository: Path, version: str) -> None:

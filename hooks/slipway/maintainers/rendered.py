@@ -76,7 +76,13 @@ def pairs(
     Answer sets that the release does not know yet are left out.
     """
     for answers in answer_sets:
-        new = read_service(rendered(None, answers))
+        try:
+            new = read_service(rendered(None, answers))
+        except SlipwayError as error:
+            raise SlipwayError(
+                f"the template does not render {dict(answers)}: {error}; put right the template, "
+                "or the answers in hooks/slipway/maintainers/answer_sets.py"
+            ) from error
         try:
             old = read_service(rendered(release.commit, answers))
         except SlipwayError:
