@@ -91,6 +91,24 @@ def update(
     raise typer.Exit(FOUND_SOMETHING if found else FINE)
 
 
+@app.command()
+def drift(
+    service: Service = Path(),
+    *,
+    heal: Annotated[
+        list[str],
+        typer.Option("--heal", metavar="PATH", help="Take the template's side for a file"),
+    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    template: Template = None,
+    json: Json = False,
+) -> None:
+    """Show how a service differs from a fresh render of its recorded version."""
+    from slipway import commands
+
+    found = commands.drift(service, template=template, heal=heal, json=json)
+    raise typer.Exit(FOUND_SOMETHING if found else FINE)
+
+
 def main() -> None:
     """Run one command; an error is one line, and the exit code is 2."""
     try:

@@ -12,10 +12,13 @@ from rich.console import Console
 
 from slipway import applying
 from slipway.answers import parse_data
+from slipway.drift import find_drift
 from slipway.reports import (
+    drift_as_json,
     line,
     next_steps,
     progress,
+    show_drift,
     show_patch,
     show_update,
     update_as_json,
@@ -78,6 +81,21 @@ def preview(
         if patch:
             show_patch(console, patch)
     return bool(planned.merge.conflicts)
+
+
+def drift(folder: Path, *, template: str | None, heal: list[str], json: bool) -> bool:
+    """Show how a service differs from its recorded version; whether any of it counts."""
+    service = open_service(folder)
+    with scratch() as work, progress(quiet=json) as tell:
+        found = find_drift(service, work, template=template, heal=heal, tell=tell)
+    if json:
+        print(drift_as_json(found))
+    else:
+        console = Console()
+        for path in heal:
+            line(console, f"healed {path}: read it with git diff, and commit")
+        show_drift(console, found)
+    return bool(found.found)
 
 
 def resume(folder: Path) -> bool:

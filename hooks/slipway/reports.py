@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from slipway.drift import Difference, Drift, State
 from slipway.merging import Change, Status
 from slipway.updating import Update
 
@@ -73,6 +74,55 @@ def show_update(console: Console, update: Update) -> None:
         line(console, note)
 
 
+def drift_as_json(drift: Drift) -> str:
+    """Return a service's drift for machines."""
+    content = {
+        "version": drift.version,
+        "behind": drift.behind,
+        "drift": len(drift.found),
+        "files": [asdict(file) for file in drift.files],
+        "owners": {owner.value: dict(states) for owner, states in drift.owners.items()},
+        "unused": [asdict(entry) for entry in drift.unused],
+        "diff": drift.patch,
+    }
+    return json.dumps(content, indent=2, default=str)
+
+
+def show_drift(console: Console, drift: Drift) -> None:
+    """Show by owner how a service differs from its version, then the patch."""
+    behind = f", {len(drift.behind)} behind {drift.behind[-1]}" if drift.behind else ", the newest"
+    line(console, f"recorded {drift.version}{behind}")
+    for owner, states in drift.owners.items():
+        counted = ", ".join(f"{states[state]} {state}" for state in State if states[state])
+        line(console, f"{owner.value}: {counted}")
+    show_rows(
+        console,
+        ("", "file", ""),
+        [(file.state.value, file.path, judgement(file)) for file in drift.files],
+        ["red" if file.counts else "green" for file in drift.files],
+    )
+    for entry in drift.unused:
+        line(console, f".slipway.yaml: {entry.path}: there is no such difference; take it out")
+    if drift.patch:
+        console.print()
+        show_patch(console, drift.patch)
+    if drift.found:
+        line(
+            console,
+            "slipway drift --heal PATH takes the template's side; "
+            ".slipway.yaml accepts a difference",
+        )
+
+
+def judgement(file: Difference) -> str:
+    """Return the words beside a file that differs."""
+    words = [f"to {file.moved_to}"] if file.moved_to else []
+    if file.accepted:
+        verb = "accepted until" if not file.counts else "EXPIRED on"
+        words.append(f"{verb} {file.accepted.until}: {file.accepted.reason}")
+    return ", ".join(words)
+
+
 def next_steps(update: Update) -> Iterator[str]:
     """Yield what to do after an update."""
     if not update.changed_paths:
@@ -125,7 +175,7 @@ def line(console: Console, text: str) -> None:
 def show_patch(console: Console, patch: str) -> None:
     """Show a patch, coloured on a terminal."""
     if not console.is_terminal:
-        console.out(patch, end="", highlight=False)
+        console.file.write(patch)  # rich would expand its tabs
         return
     from rich.syntax import Syntax
 

@@ -147,6 +147,21 @@ class Store:
         made = self.git("hash-object", "-w", "--stdin", "--no-filters", stdin=content)
         return made.stdout.decode().strip()
 
+    def hash_files(self, folder: Path, paths: Iterable[str]) -> list[str]:
+        """Store files of the service's worktree as git would commit them; their names in order."""
+        listed = "".join(f"{path}\n" for path in paths).encode(errors="surrogateescape")
+        environment = {**os.environ, "GIT_OBJECT_DIRECTORY": str(self.folder / "objects")}
+        done = subprocess.run(
+            ["git", "-C", str(folder), "hash-object", "-w", "--stdin-paths"],
+            input=listed,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise SlipwayError(f"git hash-object: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout.decode().split()
+
     def renames(self, before: str, after: str) -> dict[str, str]:
         """Return which files of a commit have another name in a second one, old to new."""
         listed = self.git(
