@@ -28,19 +28,8 @@ def owners(settings: Mapping[str, Any]) -> Callable[[str], Owner]:
         The function. What stands in no list is the template's.
 
     """
-    jinja = SandboxedEnvironment(
-        **{name: value for name, value in settings["_envops"].items() if name != "undefined"}
-    )
-    # As `copier update` sees the list when it renders over a service that has its answers.
-    context = {"_copier_operation": "update", "_external_data": {"previous": {"stack": "any"}}}
-
-    def matcher(patterns: list[str]) -> PathSpec[Any]:
-        return PathSpec.from_lines(
-            "gitignore", (jinja.from_string(pattern).render(context) for pattern in patterns)
-        )
-
-    kept = matcher(settings["_skip_if_exists"])
-    left_out = matcher(settings["_exclude"])
+    kept = PathSpec.from_lines("gitignore", patterns(settings, "_skip_if_exists"))
+    left_out = PathSpec.from_lines("gitignore", left_out_of_updates(settings))
 
     def owner(path: str) -> Owner:
         if not kept.match_file(path):
@@ -48,3 +37,18 @@ def owners(settings: Mapping[str, Any]) -> Callable[[str], Owner]:
         return Owner.SEEDED_AT_COPY if left_out.match_file(path) else Owner.SEEDED_WHEN_MISSING
 
     return owner
+
+
+def left_out_of_updates(settings: Mapping[str, Any]) -> list[str]:
+    """Return the patterns of what no update renders: what is seeded at copy, and no file at all."""
+    return patterns(settings, "_exclude")
+
+
+def patterns(settings: Mapping[str, Any], name: str) -> list[str]:
+    """Return a list of `copier.yml` as an update over a service with answers sees it."""
+    jinja = SandboxedEnvironment(
+        **{key: value for key, value in settings.get("_envops", {}).items() if key != "undefined"}
+    )
+    context = {"_copier_operation": "update", "_external_data": {"previous": {"stack": "any"}}}
+    rendered = (jinja.from_string(each).render(context) for each in settings.get(name, ()))
+    return [pattern for pattern in rendered if pattern]

@@ -105,6 +105,7 @@ def render_again(
     *,
     data: Mapping[str, str] = MappingProxyType({}),
     ask: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
 ) -> Path:
     """Render a service with the answers that it has recorded.
 
@@ -117,6 +118,7 @@ def render_again(
         answers: the content of the service's answers file.
         data: answers that replace recorded ones, as they are typed.
         ask: questions to ask on the terminal.
+        leave_out: patterns of files that are not wanted, as in `_exclude`.
 
     Returns:
         `destination`.
@@ -136,6 +138,7 @@ def render_again(
             overwrite=True,
             quiet=True,
             ask=ask,
+            exclude=leave_out,
             # A person's own defaults would make two people's updates differ.
             settings=Settings(),
         )

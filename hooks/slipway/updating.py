@@ -22,7 +22,7 @@ from slipway.answers import (
 from slipway.errors import SlipwayError
 from slipway.git import git
 from slipway.merging import Change, Merge, Sides, merge
-from slipway.ownership import owners
+from slipway.ownership import left_out_of_updates, owners
 from slipway.rendering import render_again
 from slipway.service import Service, committed_answers, refuse_unfinished
 from slipway.source import Source, TemplateVersion, notes, questions
@@ -128,8 +128,9 @@ def plan_update(
 
     tell(f"Rendering {before.name}")
     old_template = source.folder_of(before, scratch / "old-template")
-    old = render_again(old_template, scratch / "old", recorded.text)
-    refuse_hand_edits(service, recorded, old, old_template, scratch)
+    seeds = left_out_of_updates(settings)
+    old = render_again(old_template, scratch / "old", recorded.text, leave_out=seeds)
+    refuse_hand_edits(service, recorded, old, old_template, scratch / "earlier", seeds)
     tell(f"Rendering {after.name}")
     new = render_again(
         source.folder_of(after, scratch / "new-template"),
@@ -137,6 +138,7 @@ def plan_update(
         recorded.text,
         data=request.data,
         ask=to_ask(asked, recorded) if request.interactive else (),
+        leave_out=seeds,
     )
     file = new / ANSWERS_FILE
     file.write_text(sign(file.read_text(), source.address, after.name))
@@ -213,7 +215,12 @@ def to_ask(asked: Mapping[str, Mapping[str, Any]], recorded: Recorded) -> list[s
 
 
 def refuse_hand_edits(
-    service: Service, recorded: Recorded, old: Path, template: Path, scratch: Path
+    service: Service,
+    recorded: Recorded,
+    old: Path,
+    template: Path,
+    scratch: Path,
+    seeds: Sequence[str],
 ) -> None:
     """Raise a SlipwayError when somebody edited the answers file without an update.
 
@@ -239,7 +246,7 @@ def refuse_hand_edits(
     )
     if was.version != recorded.version or not edited:
         return
-    rendered = render_again(template, scratch / "earlier", text)
+    rendered = render_again(template, scratch, text, leave_out=seeds)
     if files(rendered) != files(old):
         raise SlipwayError(
             f"{ANSWERS_FILE} was edited by hand in {commit[:7]} ({', '.join(edited)}): "
