@@ -109,6 +109,14 @@ def drift(
     raise typer.Exit(FOUND_SOMETHING if found else FINE)
 
 
+@app.command()
+def gates(service: Service = Path(), *, json: Json = False) -> None:
+    """Check a service's files against the quality gates: images, health, limits, secrets, logs."""
+    from slipway.gates import report
+
+    raise typer.Exit(FOUND_SOMETHING if report.run(service, json=json) else FINE)
+
+
 def main() -> None:
     """Run one command; an error is one line, and the exit code is 2."""
     try:

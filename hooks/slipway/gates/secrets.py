@@ -1,0 +1,225 @@
+"""Secrets: none in code, in the image, in a manifest, or in a file that git knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from slipway.answers import ANSWERS_FILE
+from slipway.gates.findings import Fault, Gate, Place
+from slipway.gates.kustomize import kind, name
+from slipway.gates.located import Value
+from slipway.gates.logs import LANGUAGES, TESTS
+from slipway.gates.paths import beside
+from slipway.gates.service import LOCK_FILE, Service, is_compose
+from slipway.gates.stores import literals, variables
+
+# Names of what holds a secret itself; a name that ends in FILE or the like holds where it is.
+SECRET = re.compile(
+    r"(?:^|_)(?:password|passwd|passphrase|pwd|secrets?|tokens?|credentials?"
+    r"|(?:api|auth|access|private|secret|encryption|signing|account)_?key)(?:_|$)"
+)
+ELSEWHERE = re.compile(
+    r"_(?:file|path|dir|name|ref|url|uri|store|class|ttl|seconds|expiry|length|header)$"
+)
+IN_ADDRESS = re.compile(r"://[^/\s:@]*:(?P<password>[^@\s/$<{]+)@")
+MADE_FOR_SECRETS = re.compile(
+    r"(?:.*/)?(?:\.env(?:\.[\w.-]+)?|id_(?:rsa|dsa|ecdsa|ed25519)|[^/]+\.(?:p12|pfx))"
+)
+EXAMPLE = re.compile(r".*\.(?:example|sample|template|dist|pub)")
+
+# Secrets that have a form of their own: these find nothing by chance.
+EXACT = (
+    "ArtifactoryDetector", "AWSKeyDetector", "AzureStorageKeyDetector", "DiscordBotTokenDetector",
+    "GitHubTokenDetector", "GitLabTokenDetector", "JwtTokenDetector", "MailchimpDetector",
+    "NpmDetector", "OpenAIDetector", "PrivateKeyDetector", "PypiTokenDetector",
+    "SendGridDetector", "SlackDetector", "SquareOAuthDetector", "StripeDetector",
+    "TelegramBotTokenDetector", "TwilioKeyDetector",
+)  # fmt: skip
+# Passwords by the name or the address beside them: in tests these are made up.
+BY_NAME = ("BasicAuthDetector", "KeywordDetector")
+FILTERS = (
+    "allowlist.is_line_allowlisted",
+    "heuristic.is_indirect_reference",
+    "heuristic.is_likely_id_string",
+    "heuristic.is_lock_file",
+    "heuristic.is_non_text_file",
+    "heuristic.is_not_alphanumeric_string",
+    "heuristic.is_potential_uuid",
+    "heuristic.is_prefixed_with_dollar_sign",
+    "heuristic.is_sequential_string",
+    "heuristic.is_swagger_file",
+    "heuristic.is_templated_secret",
+)
+
+
+def names_a_secret(name: str) -> bool:
+    """Say whether a variable of this name holds a secret."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-.]", "_", name).lower()
+    return bool(SECRET.search(words)) and not ELSEWHERE.search(words)
+
+
+def is_literal(value: str) -> bool:
+    """Say whether a value stands there itself, not as a reference to another place."""
+    return bool(value) and not value.startswith(("$", "<", "{")) and not value.startswith("/run/")
+
+
+def what_is_secret(name: str, value: str) -> str:
+    """Return what is secret about a variable; empty for nothing. The secret is not repeated."""
+    if names_a_secret(name) and is_literal(value):
+        return f"{name} is set to {masked(value)}"
+    if found := IN_ADDRESS.search(value):
+        return f"{name} is an address with the password {masked(found['password'])}"
+    return ""
+
+
+def masked(secret: str) -> str:
+    """Return enough of a secret to recognise it by: reports end up in logs."""
+    shown = secret[:2] if len(secret) > 8 else ""
+    return repr(f"{shown}…")
+
+
+def in_image(service: Service) -> Iterator[Fault]:
+    """Find secrets that building puts into an image or its history."""
+    for dockerfile in service.dockerfiles:
+        for instruction in dockerfile.instructions:
+            if instruction.name in ("ENV", "ARG"):
+                for variable, value in instruction.variables:
+                    if problem := what_is_secret(variable, value.text):
+                        yield Fault(value.place, f"{instruction.name} {problem}")
+                    elif instruction.name == "ARG" and names_a_secret(variable):
+                        yield Fault(value.place, f"ARG {variable} stays in the image's history")
+            elif instruction.name in ("COPY", "ADD"):
+                for word in instruction.arguments[:-1]:
+                    if MADE_FOR_SECRETS.fullmatch(word.text) and not EXAMPLE.fullmatch(word.text):
+                        yield Fault(word.place, f"{instruction.name} takes {word.text!r} along")
+
+
+def in_manifest(service: Service) -> Iterator[Fault]:
+    """Find secrets in Compose files, manifests and the files they are made from."""
+    for variable, value, place in variables(service):
+        if problem := what_is_secret(variable, value):
+            yield Fault(place, problem)
+    for project in service.projects:
+        for one in project.services:
+            for variable, value, place in one.variables("build", "args"):
+                if problem := what_is_secret(variable, value):
+                    yield Fault(place, f"build argument {problem}")
+        for secret in (project.value.get("secrets") or project.value).entries.values():
+            file = secret.get("file")
+            if file and (path := beside(file.at.file, file.text)) in service.files:
+                yield Fault(file.at, f"the secret's file {path!r} is known to git")
+    for resource in service.manifests:
+        yield from _in_resource(resource, service)
+
+
+def _in_resource(resource: Value, service: Service) -> Iterator[Fault]:
+    if kind(resource) == "Secret" and "sops" not in resource.entries:
+        for key in ("data", "stringData"):
+            for entry, value in (resource.get(key) or Value(resource.at, None)).entries.items():
+                yield Fault(value.at, f"Secret {name(resource)!r} holds {entry!r}")
+    for variable, _, place in literals(resource, "secretGenerator"):
+        yield Fault(place, f"a secretGenerator holds {variable!r}")
+    generators = resource.entries.get("secretGenerator")
+    for generator in generators.items if generators else []:
+        for key in ("files", "envs"):
+            for source in generator.listed(key):
+                path = beside(source.at.file, source.text.rpartition("=")[2])
+                if path in service.files:
+                    yield Fault(source.at, f"a secretGenerator reads {path!r}, known to git")
+
+
+def in_code(service: Service) -> Iterator[Fault]:
+    """Find secrets anywhere else, with detect-secrets; none is verified, nothing is sent."""
+    known = {fault.place for gate in (in_image, in_manifest) for fault in gate(service)}
+    scanned = [file for file in service.files if not LOCK_FILE.fullmatch(file)]
+    guessed = {file for file in scanned if may_hold_passwords(file)}
+    for files, plugins in (
+        (guessed, (*EXACT, *BY_NAME)),
+        (set(scanned) - guessed, EXACT),
+    ):
+        for place, what, secret in scan(service, sorted(files), plugins):
+            if place not in known:
+                yield Fault(place, f"{what} {masked(secret)}")
+
+
+def may_hold_passwords(file: str) -> bool:
+    """Say whether a name beside a text tells that the text is a password.
+
+    In tests it is made up, in answers it is a choice; manifests are read more closely elsewhere.
+    """
+    manifest = file.startswith("deploy/") or is_compose(file)
+    return not (TESTS.fullmatch(file) or file == ANSWERS_FILE or manifest)
+
+
+def scan(
+    service: Service, files: list[str], plugins: tuple[str, ...]
+) -> Iterator[tuple[Place, str, str]]:
+    """Yield what detect-secrets finds: place, kind and the secret."""
+    from detect_secrets.core.secrets_collection import SecretsCollection
+    from detect_secrets.settings import transient_settings
+
+    found = SecretsCollection(root=str(service.folder))
+    settings = {
+        "plugins_used": [{"name": plugin} for plugin in plugins],
+        "filters_used": [{"path": f"detect_secrets.filters.{path}"} for path in FILTERS],
+    }
+    with transient_settings(settings):
+        for file in files:
+            if service.text(file) is not None:
+                found.scan_file(file)
+    for file, secret in found:
+        place = Place(file, secret.line_number)
+        value = secret.secret_value or ""
+        if secret.type != "Secret Keyword" or is_quoted(service, place, value):
+            yield place, secret.type, value
+
+
+def is_quoted(service: Service, place: Place, secret: str) -> bool:
+    """Say whether a text in code is one: without quotes it is the name of something."""
+    if f".{place.file.rpartition('.')[2]}" not in LANGUAGES:
+        return True
+    line = (service.text(place.file) or "").splitlines()[place.line - 1]
+    return any(quote + secret in line for quote in "\"'`")
+
+
+def files_made_for_secrets(service: Service) -> Iterator[Fault]:
+    """Find files that are made to hold secrets and that git knows."""
+    for file in service.files:
+        if MADE_FOR_SECRETS.fullmatch(file) and not EXAMPLE.fullmatch(file):
+            yield Fault(Place(file, 1), f"{file!r} is made to hold secrets, and git knows it")
+
+
+GATES = (
+    Gate(
+        "secret-in-code",
+        "No secret stands in a file",
+        "every text file but lock files, with detect-secrets; in tests, only secrets that have a"
+        " form of their own",
+        "Revoke it, then read it from a mounted file; if it is none, say"
+        " `pragma: allowlist secret` in a comment on the line",
+        in_code,
+    ),
+    Gate(
+        "secret-in-image",
+        "No secret gets into an image",
+        "`ENV`, `ARG`, `COPY` and `ADD` of Dockerfiles",
+        "Take it out, and mount it: `RUN --mount=type=secret` while building, a file while running",
+        in_image,
+    ),
+    Gate(
+        "secret-in-manifest",
+        "No secret stands in a manifest",
+        "`kind: Secret`, `ConfigMap`, generators, `*.env` files, variables of pods and of Compose,"
+        " build arguments, and files of Compose's secrets",
+        "Take it out; create the Secret in the cluster, and mount it as a file",
+        in_manifest,
+    ),
+    Gate(
+        "secret-file",
+        "No file that is made for secrets is in git",
+        "names of files: `.env`, private keys, key stores; `.env.example` is fine",
+        "Run `git rm --cached` on it, name it in `.gitignore`, and revoke what it held",
+        files_made_for_secrets,
+    ),
+)
