@@ -23,7 +23,9 @@ app = typer.Typer(
     help="Keep services on the template. Exit codes: 0 fine, 1 found something, 2 could not run.",
 )
 
-Service = Annotated[Path, typer.Argument(help="The service's folder", show_default="this one")]
+Service = Annotated[
+    Path, typer.Argument(metavar="PATH", help="The service's folder; default: this one")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines")]
 
 To = Annotated[

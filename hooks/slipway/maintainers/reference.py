@@ -10,9 +10,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import typer
+import typer.core
+import typer.main
 import yaml
 
 from slipway.answers import ANSWERS_FILE
+from slipway.cli import app
 from slipway.errors import SlipwayError
 from slipway.maintainers.answer_sets import EVERYTHING, Answers
 from slipway.maintainers.purposes import PURPOSES
@@ -64,8 +68,43 @@ def pages(repository: Path) -> dict[Path, str]:
         settings = yaml.safe_load((template / "copier.yml").read_text(encoding="utf-8"))
         return {
             FOLDER / "questions.md": questions_page(template, settings, Path(scratch, "example")),
+            FOLDER / "commands.md": commands_page(),
             FOLDER / "files.md": files_page(template, settings, Path(scratch, "services")),
         }
+
+
+# COMMANDS -------------------------------------------------------------------
+
+
+def commands_page() -> str:
+    """Return the page of the command `slipway`, from the command line itself."""
+    lines = [
+        "# Commands",
+        "",
+        "Written by `make docs` from the command line of `slipway`. It needs Python 3.11, git 2.38",
+        "and nothing installed before: `uvx --from git+URL slipway ...`, with the template's address",
+        "as URL. `slipway` writes no commit; what it changes is staged.",
+        "",
+        "| exit code | means |",
+        "|---|---|",
+        "| 0 | fine |",
+        "| 1 | found something: a conflict, a difference, a gate that fails |",
+        "| 2 | could not run; one line on standard error says why, and nothing is changed |",
+        "",
+        "On a terminal the commands print tables and colours, elsewhere plain lines; with `--json` one",
+        "JSON object.",
+    ]
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)  # noqa: S101 - an app of several commands
+    for name, command in sorted(group.commands.items()):
+        lines += ["", f"## `slipway {name}`", "", str(command.help), ""]
+        for parameter in command.params:
+            described = parameter.get_help_record(typer.Context(command))
+            if described is not None and parameter.name != "help":
+                shown, text = described
+                shown = shown.removeprefix(f"{parameter.name} ")
+                lines.append(f"- `{shown.strip()}`: {re.sub(r'  .*$', '', text)}")
+    return "\n".join([*lines, ""])
 
 
 # QUESTIONS ------------------------------------------------------------------
