@@ -29,7 +29,7 @@ def owners(settings: Mapping[str, Any]) -> Callable[[str], Owner]:
 
     """
     kept = PathSpec.from_lines("gitignore", patterns(settings, "_skip_if_exists"))
-    left_out = PathSpec.from_lines("gitignore", left_out_of_updates(settings))
+    left_out = PathSpec.from_lines("gitignore", patterns(settings, "_exclude"))
 
     def owner(path: str) -> Owner:
         if not kept.match_file(path):
@@ -39,9 +39,13 @@ def owners(settings: Mapping[str, Any]) -> Callable[[str], Owner]:
     return owner
 
 
-def left_out_of_updates(settings: Mapping[str, Any]) -> list[str]:
-    """Return the patterns of what no update renders: what is seeded at copy, and no file at all."""
-    return patterns(settings, "_exclude")
+def seeded_at_copy(settings: Mapping[str, Any]) -> list[str]:
+    """Return the patterns of what the service owns from its first day, in their order.
+
+    What else `_exclude` lists is no file of a service, or one that the template gave up.
+    """
+    kept = set(patterns(settings, "_skip_if_exists"))
+    return [pattern for pattern in patterns(settings, "_exclude") if pattern in kept]
 
 
 def patterns(settings: Mapping[str, Any], name: str) -> list[str]:

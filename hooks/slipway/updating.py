@@ -22,7 +22,7 @@ from slipway.answers import (
 from slipway.errors import SlipwayError
 from slipway.git import git
 from slipway.merging import Change, Merge, Sides, merge
-from slipway.ownership import left_out_of_updates, owners
+from slipway.ownership import owners, seeded_at_copy
 from slipway.rendering import render_again
 from slipway.service import Service, committed_answers, refuse_unfinished
 from slipway.source import Source, TemplateVersion, notes, questions
@@ -128,7 +128,7 @@ def plan_update(
 
     tell(f"Rendering {before.name}")
     old_template = source.folder_of(before, scratch / "old-template")
-    seeds = left_out_of_updates(settings)
+    seeds = seeded_at_copy(settings)
     old = render_again(old_template, scratch / "old", recorded.text, leave_out=seeds)
     refuse_hand_edits(service, recorded, old, old_template, scratch / "earlier", seeds)
     tell(f"Rendering {after.name}")

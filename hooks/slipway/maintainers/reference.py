@@ -102,7 +102,7 @@ def commands_page() -> str:
             described = parameter.get_help_record(typer.Context(command))
             if described is not None and parameter.name != "help":
                 shown, text = described
-                shown = shown.removeprefix(f"{parameter.name} ")
+                shown = shown.removesuffix(" <path>")
                 lines.append(f"- `{shown.strip()}`: {re.sub(r'  .*$', '', text)}")
     return "\n".join([*lines, ""])
 
