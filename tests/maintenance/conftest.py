@@ -7,9 +7,9 @@ import yaml
 from slipway.git import git
 from slipway.rendering import repository_root
 
-from tests.services import nothing_of_the_user, services, shared, template
+from tests.services import nothing_of_the_user, service, services, shared, template
 
-__all__ = ["nothing_of_the_user", "services", "shared", "template"]
+__all__ = ["nothing_of_the_user", "service", "services", "shared", "template"]
 
 FILES = {
     ".gitignore": "/build/\n",
