@@ -82,8 +82,8 @@ def commands_page() -> str:
         "# Commands",
         "",
         "Written by `make docs` from the command line of `slipway`. It needs Python 3.11, git 2.38",
-        "and nothing installed before: `uvx --from git+URL slipway ...`, with the template's address",
-        "as URL. `slipway` writes no commit; what it changes is staged.",
+        "and nothing installed before: `uvx --from git+URL slipway ...`, with the template's",
+        "address as URL. `slipway` writes no commit; what it changes is staged.",
         "",
         "| exit code | means |",
         "|---|---|",
@@ -91,8 +91,8 @@ def commands_page() -> str:
         "| 1 | found something: a conflict, a difference, a gate that fails |",
         "| 2 | could not run; one line on standard error says why, and nothing is changed |",
         "",
-        "On a terminal the commands print tables and colours, elsewhere plain lines; with `--json` one",
-        "JSON object.",
+        "On a terminal the commands print tables and colours, elsewhere plain lines; with `--json`",
+        "one JSON object.",
     ]
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)  # noqa: S101 - an app of several commands
