@@ -88,13 +88,18 @@ def too_many(service: Rendered) -> list[str]:
 
 
 def names_the_template(service: Rendered) -> list[str]:
-    """Return where the template's version or place stands, but for the answers file."""
+    """Return where the template's version or place stands, but for the answers file.
+
+    The Makefile may name the command, which it runs as the answers file says, and no version.
+    """
     answers = interview().settings["_answers_file"]
     told = re.compile(r"\b_commit\b|\b_src_path\b|_copier|\bslipway\b", re.IGNORECASE)
+    version = re.compile(r"\bslipway.*\d+\.\d+|\d+\.\d+.*slipway", re.IGNORECASE)
     return [
         f"{place}: {line.strip()[:60]}"
         for place, line in service.lines()
-        if told.search(line) and not place.startswith(answers)
+        if (version if place.startswith("Makefile:") else told).search(line)
+        and not place.startswith(answers)
     ]
 
 

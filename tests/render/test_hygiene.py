@@ -67,6 +67,7 @@ class Slip(NamedTuple):
 
 COMPOSE = "template/compose.yaml.jinja"
 CATALOG = "template/catalog-info.yaml.jinja"
+MAKEFILE = "template/Makefile.jinja"
 RENOVATE = "template/renovate.json.jinja"
 COLLECTOR = "template/observability/collector.yaml"
 RAW = "# [% raw %][[ x ]][% endraw %]\n"
@@ -81,6 +82,7 @@ SLIPS = [
     Slip("twice", hygiene.unreadable, CATALOG, "kind: Component\n", "kind: A\nkind: B\n"),
     Slip("Expecting", hygiene.unreadable, RENOVATE, '"automerge": false', '"automerge": false,'),
     Slip("_commit", hygiene.names_the_template, RENOVATE, '"automerge"', '"_commit"'),
+    Slip("@v1.2", hygiene.names_the_template, MAKEFILE, '$(version)" slipway', '@v1.2.3" slipway'),
 ]
 
 

@@ -74,7 +74,7 @@ def broken_makefile(service: Path) -> list[str]:
     problems = []
     for line in listed.stdout.splitlines():
         target = line.split()[1]
-        options = ["docker=docker"]  # to list the commands nothing needs to be there
+        options = ["docker=docker", "uvx=uvx"]  # to list the commands nothing needs to be there
         options += ["ENV=production"] if target == "manifests" else []
         tried = programs.run(["make", "--dry-run", target, *options], cwd=service)
         if "No rule" in tried.stderr or "***" in tried.stderr:

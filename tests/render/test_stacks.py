@@ -12,6 +12,9 @@ KNOWN = {
     "template/_partials/pins.yaml": "the versions of the bases",
 }
 
+# Runs the template's own command, whatever the stack.
+OF_THE_TEMPLATE = re.compile(r"(?m)^uvx = .*$")
+
 # A word of English too.
 SPELLED = {"go": r"golang|go\.mod|go\.sum|go build"}
 
@@ -26,7 +29,7 @@ def mentions(template: Path, stacks: list[str]) -> set[str]:
         for file in files
         if file.is_file()
         and not any(f"[[{stack}]]" in file.parts for stack in stacks)
-        and words.search(file.read_text())
+        and words.search(OF_THE_TEMPLATE.sub("", file.read_text()))
     ]
     return {str(file.relative_to(template)) for file in shared}
 

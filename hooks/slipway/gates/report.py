@@ -58,7 +58,9 @@ def show(report: Report, console: Console) -> None:
         console.out(as_lines(report), highlight=False)
         return
     if report.findings:
-        table = Table("gate", "where", "what is wrong", "what to do", show_lines=True)
+        table = Table(show_lines=True)
+        for column in ("gate", "where", "what is wrong", "what to do"):
+            table.add_column(column, overflow="fold")
         for finding in report.findings:
             cells = (
                 finding.gate,

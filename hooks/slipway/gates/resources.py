@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.gates.findings import Fault, Gate
+from slipway.gates.findings import Fault, Gate, Place
 from slipway.gates.service import Service
 
 WANTED = (
@@ -25,13 +25,15 @@ def unbounded_containers(service: Service) -> Iterator[Fault]:
     for workload in service.workloads:
         for container in workload.containers:
             named = container.get("name")
-            name = named.text if named else "without a name"
+            name = f"{workload.kind} {workload.name!r}: {named.text if named else ''!r}"
+            missing: dict[Place, list[str]] = {}
             for which, resource in WANTED:
                 value = container.get("resources", which, resource)
                 if value is None or value.text in ("", "0"):
                     place = container.find("resources", which, resource)[0].at
-                    missing = f"has no {resource} in {which}"
-                    yield Fault(place, f"{workload.kind} {workload.name!r}: {name!r} {missing}")
+                    missing.setdefault(place, []).append(f"{which}.{resource}")
+            for place, resources in missing.items():
+                yield Fault(place, f"{name} has no {', '.join(resources)}")
 
 
 def unbounded_services(service: Service) -> Iterator[Fault]:
