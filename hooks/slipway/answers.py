@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,28 @@ def parse_data(pairs: Iterable[str]) -> dict[str, str]:
             raise SlipwayError(f"--data {pair}: write it as name=value")
         given[name] = value
     return given
+
+
+def with_renames(recorded: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, str]:
+    """Return the given answers, and the lists that name a value which they rename.
+
+    Whoever renames an environment means it wherever the environment is listed.
+    """
+    given = {}
+    for name, text in data.items():
+        try:
+            given[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            continue  # Copier says what is wrong with it
+    new_names = dict(renamed_values(recorded, {**recorded, **given}))
+    followed = {
+        name: json.dumps([new_names.get(each, each) for each in value])
+        for name, value in recorded.items()
+        if name not in data
+        and isinstance(value, list)
+        and any(isinstance(each, str) and each in new_names for each in value)
+    }
+    return {**data, **followed}
 
 
 def renamed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str]]:

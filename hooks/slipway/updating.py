@@ -18,6 +18,7 @@ from slipway.answers import (
     read_answers,
     renamed_values,
     sign,
+    with_renames,
 )
 from slipway.errors import SlipwayError
 from slipway.git import git
@@ -136,7 +137,7 @@ def plan_update(
         source.folder_of(after, scratch / "new-template"),
         scratch / "new",
         recorded.text,
-        data=request.data,
+        data=with_renames(recorded.values, request.data),
         ask=to_ask(asked, recorded) if request.interactive else (),
         leave_out=seeds,
     )
