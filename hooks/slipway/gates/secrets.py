@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from detect_secrets.filters import heuristic
+from detect_secrets.filters.allowlist import is_line_allowlisted
+from detect_secrets.plugins.base import BasePlugin
+from detect_secrets.settings import get_plugins, transient_settings
+from detect_secrets.util.code_snippet import get_code_snippet
 
 from slipway.answers import ANSWERS_FILE
 from slipway.gates.findings import Fault, Gate, Place
@@ -38,19 +44,6 @@ EXACT = (
 )  # fmt: skip
 # Passwords by the name or the address beside them: in tests these are made up.
 BY_NAME = ("BasicAuthDetector", "KeywordDetector")
-FILTERS = (
-    "allowlist.is_line_allowlisted",
-    "heuristic.is_indirect_reference",
-    "heuristic.is_likely_id_string",
-    "heuristic.is_lock_file",
-    "heuristic.is_non_text_file",
-    "heuristic.is_not_alphanumeric_string",
-    "heuristic.is_potential_uuid",
-    "heuristic.is_prefixed_with_dollar_sign",
-    "heuristic.is_sequential_string",
-    "heuristic.is_swagger_file",
-    "heuristic.is_templated_secret",
-)
 
 
 def names_a_secret(name: str) -> bool:
@@ -132,15 +125,40 @@ def _in_resource(resource: Value, service: Service) -> Iterator[Fault]:
 def in_code(service: Service) -> Iterator[Fault]:
     """Find secrets anywhere else, with detect-secrets; none is verified, nothing is sent."""
     known = {fault.place for gate in (in_image, in_manifest) for fault in gate(service)}
-    scanned = [file for file in service.files if not LOCK_FILE.fullmatch(file)]
-    guessed = {file for file in scanned if may_hold_passwords(file)}
-    for files, plugins in (
-        (guessed, (*EXACT, *BY_NAME)),
-        (set(scanned) - guessed, EXACT),
-    ):
-        for place, what, secret in scan(service, sorted(files), plugins):
-            if place not in known:
-                yield Fault(place, f"{what} {masked(secret)}")
+    exact, by_name = plugins(EXACT), plugins(BY_NAME)
+    for file in service.files:
+        text = None if LOCK_FILE.fullmatch(file) else service.text(file)
+        lines = (text or "").splitlines()
+        for number, line in enumerate(lines, start=1):
+            place = Place(file, number)
+            if place in known or is_allowed(lines, place):
+                continue
+            found = [
+                *(secret for one in exact for secret in one.analyze_line(file, line, number)),
+                *(
+                    secret
+                    for one in (by_name if may_hold_passwords(file) else ())
+                    for secret in one.analyze_line(file, line, number)
+                    if not is_made_up(secret.secret_value or "", file, line, one)
+                ),
+            ]
+            for secret in found[:1]:
+                yield Fault(place, f"{secret.type} {masked(secret.secret_value or '')}")
+
+
+def plugins(names: Sequence[str]) -> list[BasePlugin]:
+    """Return the named detectors of detect-secrets."""
+    with transient_settings({"plugins_used": [{"name": name} for name in names]}):
+        return list(get_plugins())
+
+
+def is_allowed(lines: list[str], place: Place) -> bool:
+    """Say whether a comment on the line, or on the one before, says that it is no secret."""
+    around = lines[max(place.line - 2, 0) : place.line]
+    if not any("pragma" in line for line in around):
+        return False
+    snippet = get_code_snippet(lines, place.line)
+    return bool(is_line_allowlisted(place.file, lines[place.line - 1], snippet))
 
 
 def may_hold_passwords(file: str) -> bool:
@@ -152,35 +170,20 @@ def may_hold_passwords(file: str) -> bool:
     return not (TESTS.fullmatch(file) or file == ANSWERS_FILE or manifest)
 
 
-def scan(
-    service: Service, files: list[str], plugins: tuple[str, ...]
-) -> Iterator[tuple[Place, str, str]]:
-    """Yield what detect-secrets finds: place, kind and the secret."""
-    from detect_secrets.core.secrets_collection import SecretsCollection
-    from detect_secrets.settings import transient_settings
-
-    found = SecretsCollection(root=str(service.folder))
-    settings = {
-        "plugins_used": [{"name": plugin} for plugin in plugins],
-        "filters_used": [{"path": f"detect_secrets.filters.{path}"} for path in FILTERS],
-    }
-    with transient_settings(settings):
-        for file in files:
-            if service.text(file) is not None:
-                found.scan_file(file)
-    for file, secret in found:
-        place = Place(file, secret.line_number)
-        value = secret.secret_value or ""
-        if secret.type != "Secret Keyword" or is_quoted(service, place, value):
-            yield place, secret.type, value
-
-
-def is_quoted(service: Service, place: Place, secret: str) -> bool:
-    """Say whether a text in code is one: without quotes it is the name of something."""
-    if f".{place.file.rpartition('.')[2]}" not in LANGUAGES:
-        return True
-    line = (service.text(place.file) or "").splitlines()[place.line - 1]
-    return any(quote + secret in line for quote in "\"'`")
+def is_made_up(secret: str, file: str, line: str, plugin: BasePlugin) -> bool:
+    """Say whether what a detector took for a password is the name of something, or a blank."""
+    in_quotes = any(quote + secret in line for quote in "\"'`")
+    is_code = f".{file.rpartition('.')[2]}" in LANGUAGES
+    return (
+        (is_code and not in_quotes and "://" not in line)
+        or heuristic.is_indirect_reference(line)
+        or heuristic.is_likely_id_string(secret, line, plugin)
+        or heuristic.is_not_alphanumeric_string(secret)
+        or heuristic.is_potential_uuid(secret)
+        or heuristic.is_prefixed_with_dollar_sign(secret)
+        or heuristic.is_sequential_string(secret)
+        or heuristic.is_templated_secret(secret)
+    )
 
 
 def files_made_for_secrets(service: Service) -> Iterator[Fault]:

@@ -1,0 +1,544 @@
+"""Ways to spoil a service, and what the gates must say about each: gate, file and line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCKERFILE = "Dockerfile"
+COMPOSE = "compose.yaml"
+OBSERVED = "observability/local/compose.yaml"
+DEPLOYMENT = "deploy/base/deployment.yaml"
+RELEASE = "deploy/environments/production/release/kustomization.yaml"
+CHANGES = "deploy/environments/production/changes/kustomization.yaml"
+VARIABLES = "deploy/environments/production/changes/configuration.env"
+BASE_VARIABLES = "deploy/base/configuration.env"
+SETTINGS = "src/app/settings.py"
+
+# In two pieces, so that no scanner takes this file for a leak.
+AWS_KEY = "AKIA" + "Z7QLMNB3XW5RTYUK"
+PASSWORD = "kX9" + "vQ2mZr7"
+PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One way to spoil a service.
+
+    Attributes:
+        gate: the gate that must say so, and the only one.
+        name: what is spoilt, in words.
+        edits: by file: what stands there, once, and what is put in its place; "" is the end.
+        file: the file at fault.
+        line: the line at fault as it reads afterwards; one alone in the file reads so.
+        says: what the finding quotes.
+        stack: the stack of the service.
+
+    """
+
+    gate: str
+    name: str
+    edits: Mapping[str, Mapping[str, str]]
+    file: str
+    line: str
+    says: str
+    stack: str = "python"
+
+    def __str__(self) -> str:
+        """Return the name under which pytest lists it."""
+        return f"{self.gate}-{self.name}"
+
+    def apply(self, service: Path, destination: Path) -> Path:
+        """Copy a service and spoil the copy."""
+        shutil.copytree(service, destination)
+        for path, replacements in self.edits.items():
+            file = destination / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            text = file.read_text(encoding="utf-8") if file.exists() else ""
+            for old, new in replacements.items():
+                if old:
+                    found = text.count(old)
+                    assert found == 1, f"{path} holds {old!r} {found} times: adapt {self}"
+                text = text.replace(old, new) if old else text + new
+            file.write_text(text, encoding="utf-8")
+        return destination
+
+    def number(self, service: Path) -> int:
+        """Return the number of the line at fault."""
+        lines = (service / self.file).read_text(encoding="utf-8").splitlines()
+        numbers = [number for number, line in enumerate(lines, 1) if line.strip() == self.line]
+        assert len(numbers) == 1, f"{self.line!r} stands in lines {numbers} of {self.file}"
+        return numbers[0]
+
+
+def once(path: str, old: str, new: str) -> dict[str, dict[str, str]]:
+    """Return one edit of one file."""
+    return {path: {old: new}}
+
+
+def patch(text: str, target: str = "") -> dict[str, dict[str, str]]:
+    """Return the edit that makes a service change its Deployment in production."""
+    indented = "".join(f"      {line}\n" for line in text.splitlines())
+    return once(CHANGES, "", f"patches:\n  - {target}patch: |-\n{indented}")
+
+
+def on_the_pod(text: str) -> dict[str, dict[str, str]]:
+    """Return a strategic merge patch of the Deployment's pod."""
+    indented = "".join(f"      {line}\n" for line in text.splitlines())
+    return patch(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: signups\n"
+        f"spec:\n  template:\n    spec:\n{indented}"
+    )
+
+
+def in_place(operation: str) -> dict[str, dict[str, str]]:
+    """Return a JSON patch of the Deployment."""
+    return patch(operation, "target: {kind: Deployment, name: sign.*}\n    ")
+
+
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+RUNNING = f"""\
+containers:
+  - name: proxy
+    image: docker.io/library/nginx@{DIGEST}
+    resources:
+      requests: {{cpu: 10m, memory: 16Mi}}
+      limits: {{cpu: 100m, memory: 32Mi}}
+"""
+JOB = f"""\
+apiVersion: v1
+kind: List
+items:
+  - apiVersion: batch/v1
+    kind: CronJob
+    metadata:
+      name: nightly
+    spec:
+      schedule: "@daily"
+      jobTemplate:
+        spec:
+          template:
+            spec:
+              securityContext: {{runAsNonRoot: true}}
+              containers:
+                - name: nightly
+                  image: docker.io/library/busybox@{DIGEST}
+                  resources:
+                    requests: &size {{cpu: 10m, memory: 16Mi}}
+                    limits:
+                      <<: *size
+                      cpu: 100m
+"""
+
+
+def images() -> Iterator[Mutation]:
+    base = "FROM docker.io/library/python:3.13-slim-trixie AS python"
+    for name, line, says in (
+        ("latest", "FROM python:latest AS python", "'python:latest' is whatever is latest"),
+        ("no-tag", "FROM python AS python", "'python' has no tag"),
+        ("no-version", "FROM python:slim AS python", "'python:slim' has a tag that names no"),
+        ("port", "FROM r.example:5000/python AS python", "'r.example:5000/python' has no tag"),
+        ("digest", "FROM python@sha256:abc AS python", "'python@sha256:abc' has a digest that"),
+        ("variable", "FROM ${BASE} AS python", "'${BASE}' depends on a variable"),
+        ("lower-case", "from --platform=linux/amd64 python as python", "'python' has no tag"),
+    ):
+        edit = once(DOCKERFILE, base, line)
+        yield Mutation("image-pinned", name, edit, DOCKERFILE, line, says)
+    tagged = "FROM python:$TAG"
+    yield Mutation(
+        "image-pinned", "argument",
+        {DOCKERFILE: {"FROM ghcr": "ARG TAG=latest\nFROM ghcr", base: f"{tagged} AS python"}},
+        DOCKERFILE, f"{tagged} AS python", "'python:latest' is whatever is latest",
+    )  # fmt: skip
+    copied = "COPY --from=docker.io/library/busybox /bin/busybox /bin/"
+    yield Mutation(
+        "image-pinned", "copied", once(DOCKERFILE, "COPY src src", f"COPY src src\n{copied}"),
+        DOCKERFILE, copied, "'docker.io/library/busybox' has no tag",
+    )  # fmt: skip
+    mounted = "--mount=type=bind,from=busybox:latest,target=/b \\"
+    yield Mutation(
+        "image-pinned", "mounted",
+        once(DOCKERFILE, "RUN python -m compileall", f"RUN {mounted}\n    python -m compileall"),
+        DOCKERFILE, f"RUN {mounted}", "'busybox:latest' is whatever is latest",
+    )  # fmt: skip
+    yield Mutation(
+        "image-pinned", "frontend",
+        once(DOCKERFILE, "# check=error=true", "# syntax=docker/dockerfile\n# check=error=true"),
+        DOCKERFILE, "# syntax=docker/dockerfile", "'docker/dockerfile' has no tag",
+    )  # fmt: skip
+    yield Mutation(
+        "image-pinned", "another-dockerfile", once("tools/Dockerfile.ci", "", "FROM alpine\n"),
+        "tools/Dockerfile.ci", "FROM alpine", "'alpine' has no tag",
+    )  # fmt: skip
+    redis = "image: docker.io/library/redis:8"
+    for name, line in (
+        ("compose", "image: docker.io/library/redis:latest"),
+        ("compose-default", "image: docker.io/library/redis:${TAG:-${OTHER:-latest}}"),
+    ):
+        yield Mutation(
+            "image-pinned", name, once(COMPOSE, redis, line), COMPOSE, line, "is whatever is latest"
+        )
+    yield Mutation(
+        "image-pinned", "included", once(OBSERVED, ":0.159.0", ""), OBSERVED,
+        "image: docker.io/otel/opentelemetry-collector-contrib", "has no tag",
+    )  # fmt: skip
+    yield Mutation(
+        "image-pinned", "override",
+        once("compose.override.yaml", "", "services:\n  redis:\n    image: redis\n"),
+        "compose.override.yaml", "image: redis", "'redis' has no tag",
+    )  # fmt: skip
+    yield Mutation(
+        "image-pinned", "loose-manifest",
+        once("extra/job.yaml", "", JOB.replace(f"busybox@{DIGEST}", "busybox")),
+        "extra/job.yaml", "image: docker.io/library/busybox", "has no tag",
+    )  # fmt: skip
+    for name, line, says in (
+        ("tag", "newTag: 1.2.3", "production runs 'ghcr.io/example/signups:1.2.3', not a digest"),
+        ("latest", "newTag: latest", "production runs 'ghcr.io/example/signups:latest'"),
+    ):
+        edit = once(RELEASE, "newTag: not-released", line)
+        yield Mutation("image-by-digest", name, edit, RELEASE, line, says)
+    yield Mutation(
+        "image-by-digest", "no-tag", once(RELEASE, "    newTag: not-released\n", ""), RELEASE,
+        "newName: ghcr.io/example/signups", "production runs 'ghcr.io/example/signups', not",
+    )  # fmt: skip
+    sidecar = RUNNING.replace(f"nginx@{DIGEST}", "nginx:1.29")
+    yield Mutation(
+        "image-by-digest", "sidecar", on_the_pod(sidecar), CHANGES,
+        "image: docker.io/library/nginx:1.29", "production runs 'docker.io/library/nginx:1.29'",
+    )  # fmt: skip
+    yield Mutation(
+        "image-by-digest", "json-patch",
+        in_place("- op: replace\n  path: /spec/template/spec/containers/0/image\n  value: x:1"),
+        CHANGES, "value: x:1", "production runs 'x:1', not a digest",
+    )  # fmt: skip
+
+
+def users() -> Iterator[Mutation]:
+    shipped = "USER 65532:65532\nEXPOSE 8080"
+    for name, line, at, says in (
+        ("root", "USER root", "USER root", "stage 'production' has 'USER root'"),
+        ("zero", 'USER "0:0"', 'USER "0:0"', "has 'USER 0:0'"),
+        ("missing", "# none", "FROM gcr.io/distroless/python3-debian13:nonroot AS production",
+         "stage 'production' has no USER"),
+        ("variable", "ARG ID=0\nUSER $ID", "USER $ID", "has 'USER 0'"),
+    ):  # fmt: skip
+        edit = once(DOCKERFILE, shipped, f"{line}\nEXPOSE 8080")
+        yield Mutation("image-not-root", name, edit, DOCKERFILE, at, says)
+    yield Mutation(
+        "image-not-root", "compose",
+        once(COMPOSE, "command: [migrate]", "command: [migrate]\n    user: root"),
+        COMPOSE, "user: root", "service 'migrate' runs as 'root'",
+    )  # fmt: skip
+    yield Mutation(
+        "image-not-root", "pod", once(DEPLOYMENT, "runAsNonRoot: true", "runAsNonRoot: false"),
+        DEPLOYMENT, "runAsNonRoot: false", "'app' has 'runAsNonRoot: false'",
+    )  # fmt: skip
+    yield Mutation(
+        "image-not-root", "pod-says-nothing",
+        once(DEPLOYMENT, "Context:\n        runAsNonRoot: true\n", "Context: # pod\n"),
+        DEPLOYMENT, "securityContext:", "'app' has no runAsNonRoot",
+    )  # fmt: skip
+    yield Mutation(
+        "image-not-root", "patch",
+        on_the_pod("containers:\n  - name: app\n    securityContext:\n      runAsUser: 0"),
+        CHANGES, "runAsUser: 0", "'app' has 'runAsUser: 0'",
+    )  # fmt: skip
+
+
+def health() -> Iterator[Mutation]:
+    check = (
+        "HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --start-interval=1s"
+        " --retries=3 \\\n    CMD"
+    )
+    yield Mutation(
+        "health-image", "missing", once(DOCKERFILE, check, "CMD"), DOCKERFILE,
+        "FROM gcr.io/distroless/python3-debian13:nonroot AS production",
+        "stage 'production' has no HEALTHCHECK",
+    )  # fmt: skip
+    yield Mutation(
+        "health-image", "none", once(DOCKERFILE, check, "HEALTHCHECK NONE\nCMD"), DOCKERFILE,
+        "HEALTHCHECK NONE", "'HEALTHCHECK NONE' switches the check off",
+    )  # fmt: skip
+    for probe in PROBES:
+        yield Mutation(
+            "health-probes", f"no-{probe}", once(DEPLOYMENT, f"{probe}:", f"x-{probe}:"),
+            DEPLOYMENT, "- name: app", f"Deployment 'signups' has no {probe}",
+        )  # fmt: skip
+        yield Mutation(
+            "health-probes", f"{probe}-removed",
+            on_the_pod(f"containers:\n  - name: app\n    {probe}: null"),
+            CHANGES, f"{probe}: null", f"Deployment 'signups' has no {probe}",
+        )  # fmt: skip
+    yield Mutation(
+        "health-probes", "one-path", once(DEPLOYMENT, "path: /readyz", "path: '/livez' # two"),
+        DEPLOYMENT, "path: '/livez' # two", "readinessProbe asks '/livez' as livenessProbe does",
+    )  # fmt: skip
+    removed = "path: /spec/template/spec/containers/0/livenessProbe"
+    yield Mutation(
+        "health-probes", "json-patch", in_place(f"- op: remove\n  {removed}"), CHANGES, removed,
+        "Deployment 'signups' has no livenessProbe",
+    )  # fmt: skip
+    yield Mutation(
+        "health-compose", "disabled",
+        once(COMPOSE, "stop_grace_period: 30s\n\n  dev:",
+             "stop_grace_period: 30s\n    healthcheck:\n      disable: yes\n\n  dev:"),
+        COMPOSE, "disable: yes", "service 'app' has 'disable: true'",
+    )  # fmt: skip
+    yield Mutation(
+        "health-compose", "none", once(COMPOSE, "test: [CMD, redis-cli, ping]", "test: [NONE]"),
+        COMPOSE, "test: [NONE]", "service 'redis' has the test 'NONE'",
+    )  # fmt: skip
+
+
+def resources() -> Iterator[Mutation]:
+    limits = 'limits:\n              cpu: "1"\n              memory: 256Mi\n'
+    yield Mutation(
+        "resources-workloads", "no-memory-limit",
+        once(DEPLOYMENT, limits, 'limits:\n              cpu: "1"\n'),
+        DEPLOYMENT, "limits:", "Deployment 'signups': 'app' has no limits.memory",
+    )  # fmt: skip
+    yield Mutation(
+        "resources-workloads", "none", once(DEPLOYMENT, "resources:", "x-resources:"), DEPLOYMENT,
+        "- name: app", "has no requests.cpu, requests.memory, limits.cpu, limits.memory",
+    )  # fmt: skip
+    yield Mutation(
+        "resources-workloads", "limit-removed",
+        on_the_pod("containers:\n  - name: app\n    resources:\n      limits:\n        cpu: null"),
+        CHANGES, "cpu: null", "'app' has no limits.cpu",
+    )  # fmt: skip
+    yield Mutation(
+        "resources-workloads", "deleted",
+        on_the_pod("containers:\n  - name: app\n    resources:\n      $patch: delete"),
+        CHANGES, "resources:", "'app' has no requests.cpu, requests.memory, limits.cpu",
+    )  # fmt: skip
+    removed = "path: /spec/template/spec/containers/0/resources/requests"
+    yield Mutation(
+        "resources-workloads", "json-patch", in_place(f"- op: remove\n  {removed}"), CHANGES,
+        removed, "'app' has no requests.cpu, requests.memory",
+    )  # fmt: skip
+    sidecar = RUNNING.partition("    resources:")[0]
+    yield Mutation(
+        "resources-workloads", "sidecar", on_the_pod(sidecar), CHANGES, "- name: proxy",
+        "'proxy' has no requests.cpu, requests.memory, limits.cpu, limits.memory",
+    )  # fmt: skip
+    yield Mutation(
+        "resources-workloads", "patch-file",
+        {
+            CHANGES: {"": "patches: [{path: less.yaml, target: {kind: Deployment}}]\n"},
+            "deploy/environments/production/changes/less.yaml": {
+                "": "kind: Deployment\nmetadata: {name: any}\nspec:\n  template:\n    spec:\n"
+                "      containers:\n        - name: app\n          resources:\n"
+                "            limits:\n              memory: # none\n"
+            },
+        },
+        "deploy/environments/production/changes/less.yaml", "memory: # none",
+        "'app' has no limits.memory",
+    )  # fmt: skip
+    yield Mutation(
+        "resources-workloads", "cron-job-in-a-list",
+        once("extra/job.yaml", "", JOB.replace("cpu: 10m, ", "")), "extra/job.yaml",
+        "requests: &size {memory: 16Mi}", "CronJob 'nightly': 'nightly' has no requests.cpu",
+    )  # fmt: skip
+    bounded = 'limits: {cpus: "0.5", memory: 64M, pids: 64}'
+    for name, line, says in (
+        ("no-memory", 'limits: {cpus: "0.5"}', "service 'flags' has no limit of memory"),
+        ("no-cpus", "limits: {memory: 64M}", "service 'flags' has no limit of CPU"),
+    ):
+        edit = once(COMPOSE, bounded, line)
+        yield Mutation("resources-compose", name, edit, COMPOSE, line, says)
+    yield Mutation(
+        "resources-compose", "reset",
+        once("compose.override.yaml", "",
+             "services:\n  app:\n    deploy: {resources: {limits: {cpus: 1}}}\n"
+             "  redis:\n    deploy:\n      resources:\n        limits:\n          memory: !reset\n"),
+        "compose.override.yaml", "memory: !reset", "service 'redis' has no limit of memory",
+    )  # fmt: skip
+    yield Mutation(
+        "resources-compose", "further-file",
+        once("compose.ci.yaml", "",
+             "services:\n  browser:\n    image: chrome:140\n    cpus: 2\n    deploy: {}\n"),
+        "compose.ci.yaml", "deploy: {}", "service 'browser' has no limit of memory",
+    )  # fmt: skip
+
+
+def secrets() -> Iterator[Mutation]:
+    for name, path, line, says, stack in (
+        ("python", SETTINGS, f'SMTP_PASSWORD = "{PASSWORD}"', "Secret Keyword 'kX…'", "python"),
+        ("node", "src/settings.ts", f'const apiKey = "{PASSWORD}";', "Secret Keyword", "node"),
+        ("go", "cmd/app/main.go", f'var password = "{PASSWORD}"', "Secret Keyword", "go"),
+        ("aws", SETTINGS, f'KEY = "{AWS_KEY}"', "AWS Access Key 'AK…'", "python"),
+        ("argument", SETTINGS, f"client = connect('{AWS_KEY}')", "AWS Access Key", "python"),
+        ("in-a-test", "tests/support.py", f'KEY = "{AWS_KEY}"', "AWS Access Key", "python"),
+        ("in-a-manifest", DEPLOYMENT, f"# {AWS_KEY}", "AWS Access Key", "python"),
+        ("private-key", "docs/notes.txt", PRIVATE_KEY, "Private Key", "python"),
+        ("address", SETTINGS, f'# amqp://me:{PASSWORD}@queue/', "Basic Auth Credentials", "python"),
+        ("properties", "app.properties", f"db.password={PASSWORD}", "Secret Keyword", "python"),
+    ):  # fmt: skip
+        edit = once(path, "", f"{line}\n")
+        yield Mutation("secret-in-code", name, edit, path, line, says, stack)
+    stage = "WORKDIR /app\nCOPY --link --from=build /venv"
+    for name, line, at, says in (
+        ("env", f"ENV API_TOKEN={PASSWORD}", f"ENV API_TOKEN={PASSWORD}",
+         "ENV API_TOKEN is set to 'kX…'"),
+        ("second-line", f'ENV A=1 \\\n  # why\n\n  DB_PASSWORD="{PASSWORD}" \\\n  B=2',
+         f'DB_PASSWORD="{PASSWORD}" \\', "ENV DB_PASSWORD is set to"),
+        ("old-form", f"ENV PASSWORD {PASSWORD}", f"ENV PASSWORD {PASSWORD}", "ENV PASSWORD is set"),
+        ("argument", "ARG NPM_TOKEN", "ARG NPM_TOKEN", "ARG NPM_TOKEN stays in the image's"),
+        ("file", "COPY .env /app/", "COPY .env /app/", "COPY takes '.env' along"),
+    ):  # fmt: skip
+        edit = once(DOCKERFILE, stage, f"{line}\n{stage}")
+        yield Mutation("secret-in-image", name, edit, DOCKERFILE, at, says)
+    manifest = (
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: signups-mail\nstringData:\n  key: x\n"
+    )
+    yield Mutation(
+        "secret-in-manifest", "secret", once("deploy/base/mail.yaml", "", manifest),
+        "deploy/base/mail.yaml", "key: x", "Secret 'signups-mail' holds 'key'",
+    )  # fmt: skip
+    yield Mutation(
+        "secret-in-manifest", "generator",
+        once(CHANGES, "", "secretGenerator:\n  - name: signups-mail\n    literals:\n      - a=b\n"),
+        CHANGES, "- a=b", "a secretGenerator holds 'a'",
+    )  # fmt: skip
+    yield Mutation(
+        "secret-in-manifest", "generator-of-a-file",
+        {
+            CHANGES: {"": "secretGenerator:\n  - name: signups-mail\n    files: [key=mail.txt]\n"},
+            "deploy/environments/production/changes/mail.txt": {"": "x\n"},
+        },
+        CHANGES, "files: [key=mail.txt]", "changes/mail.txt', known to git",
+    )  # fmt: skip
+    for name, path, line, says in (
+        ("variables", VARIABLES, f"SMTP_PASSWORD={PASSWORD}", "SMTP_PASSWORD is set to 'kX…'"),
+        ("address", VARIABLES, f"QUEUE=amqp://me:{PASSWORD}@queue/",
+         "QUEUE is an address with the password"),
+    ):  # fmt: skip
+        yield Mutation("secret-in-manifest", name, once(path, "", f"{line}\n"), path, line, says)
+    variable = f"value: {PASSWORD}"
+    yield Mutation(
+        "secret-in-manifest", "container",
+        on_the_pod(
+            f"containers:\n  - name: app\n    env:\n      - name: API_KEY\n        {variable}"
+        ),
+        CHANGES, variable, "API_KEY is set to 'kX…'",
+    )  # fmt: skip
+    literal = f"POSTGRES_PASSWORD: ${{DATABASE_PASSWORD:-{PASSWORD}}}"
+    yield Mutation(
+        "secret-in-manifest", "compose",
+        once(COMPOSE, "POSTGRES_USER: signups", f"POSTGRES_USER: signups\n      {literal}"),
+        COMPOSE, literal, "POSTGRES_PASSWORD is set to 'kX…'",
+    )  # fmt: skip
+    yield Mutation(
+        "secret-in-manifest", "build-argument",
+        once(COMPOSE, "REVISION: ${REVISION:-unknown}",
+             f"REVISION: ${{REVISION:-unknown}}\n        NPM_TOKEN: {PASSWORD}"),
+        COMPOSE, f"NPM_TOKEN: {PASSWORD}", "build argument NPM_TOKEN is set to",
+    )  # fmt: skip
+    yield Mutation(
+        "secret-in-manifest", "file-of-compose",
+        {COMPOSE: {"file: .local/database-password": "file: ./password.txt"},
+         "password.txt": {"": "x\n"}},
+        COMPOSE, "file: ./password.txt", "the secret's file 'password.txt' is known to git",
+    )  # fmt: skip
+    for path in (".env", "config/.env.production", "id_ed25519", "certificates/client.p12"):
+        edits = {path: {"": "X=1\n"}}
+        if path == ".env":
+            edits[".gitignore"] = {".env\n": ""}
+        yield Mutation(
+            "secret-file", path.rpartition("/")[2], edits, path, "X=1", f"{path!r} is made to hold"
+        )
+
+
+def code() -> Iterator[Mutation]:
+    for name, path, line, says, stack in (
+        ("python", "src/app/api.py", 'print("paid", 3)', "'print(' is no log line", "python"),
+        ("python-stderr", "src/app/api.py", "print(1, file=sys.stderr)", "'print('", "python"),
+        ("python-write", "src/app/api.py", 'sys.stdout.write("x")', "'sys.stdout.write", "python"),
+        ("python-program", "src/app/__main__.py", 'print("up")', "'print('", "python"),
+        ("node", "src/api.ts", "console.log(`paid ${1}`);", "'console.log('", "node"),
+        ("node-error", "src/api.ts", 'console.error("lost");', "'console.error('", "node"),
+        ("node-program", "src/main.ts", 'console.info("up");', "'console.info('", "node"),
+        ("go", "internal/api/api.go", 'func f() { fmt.Println("paid") }', "'fmt.Println('", "go"),
+        ("go-stderr", "internal/api/api.go", 'var _, _ = fmt.Fprintf(os.Stderr, "x")',
+         "'fmt.Fprintf('", "go"),
+        ("go-builtin", "cmd/app/main.go", 'func g() { println("x") }', "'println('", "go"),
+    ):  # fmt: skip
+        edit = once(path, "", f"\n{line}\n")
+        yield Mutation("logs-structured", name, edit, path, line, says, stack)
+
+
+def documents() -> Iterator[Mutation]:
+    yield Mutation(
+        "rollback-documented", "no-heading", once("README.md", "## Roll back", "## Go home"),
+        "README.md", "# signups", "no heading on rolling back",
+    )  # fmt: skip
+    yield Mutation(
+        "rollback-documented", "in-a-fence",
+        once("README.md", "## Roll back", "```\n## Roll back\n```\n"),
+        "README.md", "# signups", "no heading on rolling back",
+    )  # fmt: skip
+    yield Mutation(
+        "rollback-documented", "empty",
+        once("README.md", "## Roll back", "## Rollback\n\n## What else"),
+        "README.md", "## Rollback", "the section on rolling back is empty",
+    )  # fmt: skip
+
+
+def stores() -> Iterator[Mutation]:
+    own = "DATABASE_URL=postgresql://signups@signups-postgres:5432/signups"
+    for name, line, says in (
+        ("database", "DATABASE_URL=postgresql://signups@db/users", "names the database 'users'"),
+        ("user", "DATABASE_URL=postgresql+asyncpg://app@db/signups", "names the user 'app'"),
+        ("part-of-a-word", "DATABASE_URL=postgres://db/presignups", "the database 'presignups'"),
+    ):
+        edit = once(BASE_VARIABLES, own, line)
+        yield Mutation("store-not-shared", name, edit, BASE_VARIABLES, line, says)
+    line = "DATABASE_URL=postgresql://signups@shared/everything"
+    yield Mutation(
+        "store-not-shared", "one-environment", once(VARIABLES, "", f"{line}\n"), VARIABLES, line,
+        "DATABASE_URL names the database 'everything'",
+    )  # fmt: skip
+    yield Mutation(
+        "store-not-shared", "compose",
+        once(COMPOSE, "POSTGRES_DB: signups", "POSTGRES_DB: ${DB:-company}"), COMPOSE,
+        "POSTGRES_DB: ${DB:-company}", "POSTGRES_DB names the database 'company'",
+    )  # fmt: skip
+    yield Mutation(
+        "store-not-shared", "secret",
+        once(DEPLOYMENT, "secretName: signups-database", "secretName: billing-database"),
+        DEPLOYMENT, "secretName: billing-database", "the secret is named 'billing-database'",
+    )  # fmt: skip
+    yield Mutation(
+        "store-not-shared", "secret-of-a-variable",
+        on_the_pod(
+            "containers:\n  - name: app\n    env:\n      - name: X\n        valueFrom:\n"
+            "          secretKeyRef:\n            key: x\n            name: mail"
+        ),
+        CHANGES, "name: mail", "the secret is named 'mail'",
+    )  # fmt: skip
+
+
+def parity() -> Iterator[Mutation]:
+    target = "context: .\n      target: production"
+    for name, new, line, says in (
+        ("stage", "context: .\n      target: python", "target: python",
+         "service 'app' builds stage 'python'"),
+        ("another-file", "context: .\n      dockerfile: Dockerfile.dev\n      target: production",
+         "dockerfile: Dockerfile.dev", "service 'app' builds 'Dockerfile.dev'"),
+    ):  # fmt: skip
+        yield Mutation("parity", name, once(COMPOSE, target, new), COMPOSE, line, says)
+    yield Mutation(
+        "parity", "override",
+        once("compose.override.yaml", "", "services:\n  app:\n    build:\n      target: dev\n"),
+        "compose.override.yaml", "target: dev", "service 'app' builds stage 'dev'",
+    )  # fmt: skip
+
+
+MUTATIONS = (
+    *images(), *users(), *health(), *resources(), *secrets(), *code(), *documents(), *stores(),
+    *parity(),
+)  # fmt: skip
