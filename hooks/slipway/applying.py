@@ -7,18 +7,24 @@ a kill finds every file in one of its two states and can go either way.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError
+from slipway.git import git
 from slipway.service import Service, changed_files
-from slipway.trees import Entry, git_path, index_info
-from slipway.updating import Update
+from slipway.trees import Entry, git_path, index_info, split
+
+if TYPE_CHECKING:
+    from slipway.updating import Update
 
 JOURNAL = "update.json"
 
@@ -74,6 +80,7 @@ def apply(service: Service, update: Update) -> None:
 
     """
     journal = journal_of(service, update)
+    refuse_lock(service)
     refuse_what_is_in_the_way(service, journal.files)
     folder = journal_folder(service)
     shutil.rmtree(folder, ignore_errors=True)
@@ -97,6 +104,7 @@ def resume(service: Service) -> Journal:
     if journal.applied:
         raise SlipwayError("the update is complete: resolve what is in conflict, and commit")
     folder = journal_folder(service)
+    refuse_lock(service)
     refuse_what_was_edited(service, journal)
     stage(service, folder / "after", {file.path: file.after for file in journal.files})
     finish(service, journal)
@@ -110,15 +118,18 @@ def abort(service: Service) -> Journal:
         Its journal.
 
     Raises:
-        SlipwayError: there is none, it is committed, or a file was edited since a kill.
+        SlipwayError: there is none, it is committed, or a file was edited since. Only what was
+            written into a file in conflict goes, as in `git merge --abort`.
 
     """
     journal = read_journal(service)
     folder = journal_folder(service)
-    if not journal.applied:
-        refuse_what_was_edited(service, journal)
-    elif service.head != journal.head:
+    if journal.applied and service.head != journal.head:
         raise SlipwayError("the update is committed: git revert takes it back")
+    if journal.applied and not staged(service, journal):
+        raise SlipwayError("no update is under way here: git has taken the last one back")
+    refuse_lock(service)
+    refuse_what_was_edited(service, journal)
     back = journal if journal.undo else reverse(journal)
     stage(service, folder / "after", {file.path: file.after for file in back.files})
     # From here on only the way back is open; a second kill must not mix the two.
@@ -137,9 +148,38 @@ def reverse(journal: Journal) -> Journal:
 
 
 def refuse_interrupted(service: Service) -> None:
-    """Raise a SlipwayError while an update waits for its end."""
-    if (journal_folder(service) / JOURNAL).exists() and not read_journal(service).applied:
+    """Raise a SlipwayError while an update waits for its end, or for its commit."""
+    if not (journal_folder(service) / JOURNAL).exists():
+        return
+    journal = read_journal(service)
+    if not journal.applied:
         raise SlipwayError("an update was interrupted: slipway update --continue, or --abort")
+    if journal.head == service.head and staged(service, journal):
+        raise SlipwayError(
+            f"the update to {journal.version} is not committed: commit it, "
+            "or slipway update --abort"
+        )
+
+
+def staged(service: Service, journal: Journal) -> bool:
+    """Return whether the index still has something of an update that was applied."""
+    listed = split(git(service.top, "diff-index", "--cached", "--name-only", "-z", service.head))
+    return not {file.path for file in journal.files}.isdisjoint(listed)
+
+
+def refuse_lock(service: Service) -> None:
+    """Raise a SlipwayError while another program changes the index."""
+    lock = git_path(service.top, "index.lock")
+    if lock.exists() and not is_own(lock, journal_folder(service)):
+        raise SlipwayError(
+            f"git is at work here: when it has ended, run this again; if it was killed, rm {lock}"
+        )
+
+
+def is_own(lock: Path, folder: Path) -> bool:
+    """Return whether the index is locked by an update that was killed."""
+    new = folder / "index"
+    return new.exists() and lock.samefile(new)
 
 
 def finish(service: Service, journal: Journal) -> None:
@@ -152,7 +192,7 @@ def finish(service: Service, journal: Journal) -> None:
         if file.after is not None:
             target = service.top / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            (folder / "after" / file.path).replace(target)
+            put(folder / "after" / file.path, target)
     write_index(service, folder, journal)
     if journal.undo:
         (folder / JOURNAL).unlink()
@@ -185,6 +225,12 @@ def journal_of(service: Service, update: Update) -> Journal:
 def refuse_what_is_in_the_way(service: Service, files: Iterable[FileChange]) -> None:
     """Raise a SlipwayError that names what an update would overwrite and git could not restore."""
     by_path = {file.path: file for file in files}
+    hidden = sorted(marked_unchanged(service) & by_path.keys())
+    if hidden:
+        raise SlipwayError(
+            f"git is told to overlook edits, and the update changes it: {', '.join(hidden)}: "
+            f"git update-index --no-assume-unchanged --no-skip-worktree -- {hidden[0]}"
+        )
     blocked = sorted(changed_files(service) & by_path.keys())
     if blocked:
         raise SlipwayError(
@@ -201,6 +247,16 @@ def refuse_what_is_in_the_way(service: Service, files: Iterable[FileChange]) -> 
         )
 
 
+def marked_unchanged(service: Service) -> set[str]:
+    """Return the files of the worktree whose edits `git status` does not show."""
+    listed = split(git(service.top, "ls-files", "-v", "-z"))
+    return {
+        path
+        for tag, path in (line.split(" ", 1) for line in listed)
+        if (tag.islower() or tag == "S") and is_file(service.top / path)
+    }
+
+
 def obstacles(top: Path, path: str, going: set[str]) -> list[str]:
     """Return what stands where a new file goes: itself, a file for a folder, or the reverse."""
     for parent in reversed(Path(path).parents[:-1]):
@@ -215,12 +271,19 @@ def obstacles(top: Path, path: str, going: set[str]) -> list[str]:
 
 
 def refuse_what_was_edited(service: Service, journal: Journal) -> None:
-    """Raise a SlipwayError that names files in neither of their two states."""
+    """Raise a SlipwayError that names files in neither of their two states.
+
+    Once an update is complete, its conflicts are there to be edited.
+    """
     folder = journal_folder(service)
-    before = stage(service, folder / "before", {f.path: f.before for f in journal.files})
-    after = stage(service, folder / "compare", {f.path: f.after for f in journal.files})
-    edited = []
+    before = stage(service, folder / "before", {file.path: file.before for file in journal.files})
+    after = stage(service, folder / "compare", {file.path: file.after for file in journal.files})
+    known = {file.path for file in journal.files}
+    edited = set()
     for file in journal.files:
+        edited.update(obstacles(service.top, file.path, known))
+        if journal.applied and file.stages:
+            continue
         place = service.top / file.path
         states = [
             side / file.path
@@ -228,10 +291,10 @@ def refuse_what_was_edited(service: Service, journal: Journal) -> None:
             if entry is not None
         ]
         if is_file(place) and not any(same(place, state) for state in states):
-            edited.append(file.path)
+            edited.add(file.path)
     if edited:
         raise SlipwayError(
-            f"edited since the update was interrupted: {', '.join(edited)}: "
+            f"edited since the update: {', '.join(sorted(edited))}: "
             "move it away, and run this again"
         )
 
@@ -240,8 +303,7 @@ def stage(service: Service, folder: Path, files: Mapping[str, Entry | None]) -> 
     """Write files as git would check them out, into a folder of the journal."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    index = folder.with_suffix(".index")
-    index.unlink(missing_ok=True)
+    index = forgotten(folder.with_suffix(".index"))
     tree = {path: entry for path, entry in files.items() if entry}
     if tree:
         with_index(service, index, "update-index", "-z", "--index-info", stdin=index_info(tree))
@@ -251,12 +313,11 @@ def stage(service: Service, folder: Path, files: Mapping[str, Entry | None]) -> 
 
 def write_index(service: Service, folder: Path, journal: Journal) -> None:
     """Put the changed files into the index, as git itself replaces it."""
-    index, new = git_path(service.top, "index"), folder / "index"
+    index = git_path(service.top, "index")
     lock = index.with_name("index.lock")
-    if lock.exists() and new.exists() and lock.samefile(new):
-        # From this update, before it was killed.
+    if lock.exists() and is_own(lock, folder):
         lock.unlink()
-    new.unlink(missing_ok=True)
+    new = forgotten(folder / "index")
     shutil.copyfile(index, new)
     removed = "".join(f"{file.path}\0" for file in journal.files)
     with_index(
@@ -280,6 +341,13 @@ def write_index(service: Service, folder: Path, journal: Journal) -> None:
     lock.replace(index)
 
 
+def forgotten(index: Path) -> Path:
+    """Delete an index of our own, and the lock that a killed git leaves there; its path."""
+    for left in (index, index.with_name(f"{index.name}.lock")):
+        left.unlink(missing_ok=True)
+    return index
+
+
 def with_index(
     service: Service, index: Path, *arguments: str, stdin: bytes = b"", fine: tuple[int, ...] = (0,)
 ) -> None:
@@ -296,9 +364,34 @@ def with_index(
         raise SlipwayError(f"git {arguments[0]}: {said[-1]}")
 
 
+def put(source: Path, target: Path) -> None:
+    """Put a file in its place in one step; only empty folders may be there."""
+    if target.is_dir() and not target.is_symlink():
+        for folder in sorted(target.rglob("*"), reverse=True):
+            folder.rmdir()
+        target.rmdir()
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # The worktree is on another file system than its repository.
+        copy = beside(target)
+        copy.unlink(missing_ok=True)
+        shutil.copy2(source, copy, follow_symlinks=False)
+        copy.replace(target)
+
+
+def beside(target: Path) -> Path:
+    """Return where a file stands, under its own file system, before it is put in its place."""
+    return target.with_name(f".{target.name}.slipway")
+
+
 def remove(top: Path, path: str) -> None:
     """Delete a file and the folders that it leaves empty."""
     place = top / path
+    with suppress(NotADirectoryError):
+        beside(place).unlink(missing_ok=True)
     if is_file(place):
         place.unlink()
     for parent in Path(path).parents[:-1]:
