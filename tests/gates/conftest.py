@@ -23,3 +23,9 @@ def mutated(services: Services, tmp_path: Path) -> Mutated:
         return mutation.apply(services(answers), tmp_path / "service")
 
     return spoil
+
+
+@pytest.fixture(scope="session")
+def services_everything(services: Services) -> Path:
+    """Return the service that has everything."""
+    return services(EVERYTHING)

@@ -354,7 +354,8 @@ def resources() -> Iterator[Mutation]:
         "resources-compose", "reset",
         once("compose.override.yaml", "",
              "services:\n  app:\n    deploy: {resources: {limits: {cpus: 1}}}\n"
-             "  redis:\n    deploy:\n      resources:\n        limits:\n          memory: !reset\n"),
+             "  redis:\n    deploy:\n      resources:\n        limits:\n"
+             "          memory: !reset\n"),
         "compose.override.yaml", "memory: !reset", "service 'redis' has no limit of memory",
     )  # fmt: skip
     yield Mutation(
