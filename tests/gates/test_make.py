@@ -20,7 +20,7 @@ from tests.update.project import commit
 # `uv run` says where it is itself; uvx is the same program's `tool run`.
 UV = os.environ.get("UV") or shutil.which("uv")
 SLIPWAY = f"{sys.executable} -m slipway"
-PROGRAMS = ("sh", "sed", "git", "echo", "mkdir", "od", "tr")
+PROGRAMS = ("dirname", "echo", "git", "mkdir", "od", "realpath", "sed", "sh", "tr")
 
 
 @pytest.fixture
@@ -44,7 +44,10 @@ def make(service: Path, path: Path, *arguments: str) -> subprocess.CompletedProc
     return subprocess.run(
         [shutil.which("make") or "make", *arguments],
         cwd=service,
-        env={"PATH": str(path), "HOME": os.environ.get("HOME", "/")},
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+            "PATH": str(path),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -147,6 +150,8 @@ def test_uvx_runs_the_gates_from_a_clone_of_the_template(
 
     done = make(good, path, "gates")
 
+    if "Failed to fetch" in done.stderr:
+        pytest.skip("the package index does not answer")
     assert done.returncode == 0, done.stderr
     assert f'--from "git+file://{template}@v9.9.9" slipway gates' in done.stdout
     assert f"{len(GATES)} of {len(GATES)} gates passed" in done.stdout
