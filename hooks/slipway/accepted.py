@@ -52,7 +52,7 @@ def read_accepted(folder: Path) -> list[Accepted]:
         return []
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a day such as 2026-02-30
         mark = getattr(error, "problem_mark", None)
         raise SlipwayError(f"{FILE}{f', line {mark.line + 1}' if mark else ''}: no YAML") from error
     if content is None:

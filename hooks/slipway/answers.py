@@ -42,7 +42,7 @@ def read_answers(text: bytes) -> Recorded:
     """
     try:
         content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a day such as 2026-02-30
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise SlipwayError(

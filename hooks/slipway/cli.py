@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that `slipway --help` stays 
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,17 @@ import typer
 from slipway.errors import SlipwayError
 
 FINE, FOUND_SOMETHING, COULD_NOT_RUN = 0, 1, 2
+
+# What git sets for its hooks; it would lead every command to the repository of the hook.
+ANOTHER_REPOSITORY = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -121,8 +133,10 @@ def gates(service: Service = Path(), *, json: Json = False) -> None:
 
 def main() -> None:
     """Run one command; an error is one line, and the exit code is 2."""
+    for name in ANOTHER_REPOSITORY:
+        os.environ.pop(name, None)
     try:
         app(prog_name="slipway")
-    except SlipwayError as error:
+    except (SlipwayError, OSError) as error:
         typer.echo(f"slipway: {error}", err=True)
         sys.exit(COULD_NOT_RUN)

@@ -58,11 +58,12 @@ def open_service(folder: Path) -> Service:
     try:
         said = git(folder, "rev-parse", "--show-toplevel", "--show-prefix").decode()
     except SlipwayError as error:
-        if "not a git repository" in str(error):
-            raise SlipwayError(
-                f"{folder.resolve()} is not in a git repository: git init, and commit everything"
-            ) from error
-        raise
+        place = folder.resolve()
+        if any((above / ".git").exists() for above in (place, *place.parents)):
+            raise
+        raise SlipwayError(
+            f"{place} is not in a git repository: git init, and commit everything"
+        ) from error
     top, prefix = said.split("\n")[:2]
     head = git(folder, "rev-parse", "--quiet", "--verify", "HEAD^{commit}", fine=(0, 1, 128))
     if not head.strip():

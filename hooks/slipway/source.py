@@ -60,8 +60,8 @@ class Source:
         try:
             git(
                 folder.parent,
-                *("-c", "core.askPass=true"),
-                *("clone", "--quiet", "--bare", "--", expand(address), str(folder)),
+                *("clone", "--config=core.askPass=true", "--quiet", "--bare"),
+                *("--", expand(address), str(folder)),
             )
         except SlipwayError as error:
             said = str(error).removeprefix("git clone: ").removeprefix("fatal: ")

@@ -226,7 +226,8 @@ def refuse_hand_edits(
     """Raise a SlipwayError when somebody edited the answers file without an update.
 
     An answer that its own version refuses shows at once. One that it accepts shows in history:
-    a commit of the answers file alone, though the new answer renders other files.
+    a commit of the answers file alone, though the new answer renders other files, and the service
+    has none of them.
     """
     accepted = yaml.safe_load((old / ANSWERS_FILE).read_bytes())
     for name, value in recorded.values.items():
@@ -239,7 +240,10 @@ def refuse_hand_edits(
     if earlier is None:
         return
     commit, text = earlier
-    was = read_answers(text)
+    try:
+        was = read_answers(text)
+    except SlipwayError:
+        return  # it was damaged, and has been put right
     edited = sorted(
         name
         for name in {*was.values, *recorded.values}
@@ -247,8 +251,9 @@ def refuse_hand_edits(
     )
     if was.version != recorded.version or not edited:
         return
-    rendered = render_again(template, scratch, text, leave_out=seeds)
-    if files(rendered) != files(old):
+    then, now = files(render_again(template, scratch, text, leave_out=seeds)), files(old)
+    differ = {path for path in {*then, *now} if then.get(path) != now.get(path)}
+    if differ and not any(committed(service, path) == now[path] for path in differ & now.keys()):
         raise SlipwayError(
             f"{ANSWERS_FILE} was edited by hand in {commit[:7]} ({', '.join(edited)}): "
             f"git checkout {commit[:7]}~ -- {ANSWERS_FILE}, commit it, and run "
@@ -259,7 +264,7 @@ def refuse_hand_edits(
 def before_lone_edit(service: Service) -> tuple[str, bytes] | None:
     """Return the last commit of the answers file, if of that alone, and the file before it."""
     path = f"{service.prefix}{ANSWERS_FILE}"
-    commit = git(service.top, "log", "-1", "--format=%H", service.head, "--", path).decode().strip()
+    commit = git(service.top, "rev-list", "-1", service.head, "--", path).decode().strip()
     if not commit:
         return None
     touched = git(service.top, "diff-tree", "--no-commit-id", "--name-only", "-r", "-z", commit)
@@ -267,6 +272,11 @@ def before_lone_edit(service: Service) -> tuple[str, bytes] | None:
         return None
     text = git(service.top, "show", f"{commit}~:{path}", fine=(0, 128))
     return (commit, text) if text else None
+
+
+def committed(service: Service, path: str) -> bytes:
+    """Return a committed file of the service, empty where there is none."""
+    return git(service.top, "show", f"{service.head}:{service.prefix}{path}", fine=(0, 128))
 
 
 def files(folder: Path) -> dict[str, bytes]:
