@@ -14,6 +14,7 @@ from tests.services import (
     template,
 )
 from tests.update.project import OLD, Project, Template, commit, owned
+from tests.update.tiny import Tiny, tiny
 
 __all__ = ["nothing_of_the_user", "service", "services", "shared", "template"]
 
@@ -52,3 +53,14 @@ def project(worked_on: Project, tmp_path: Path) -> Project:
 def own_template(released: Template, tmp_path: Path) -> Template:
     """Return a template whose further releases are the test's own."""
     return released.clone(tmp_path / "template")
+
+
+@pytest.fixture(scope="session")
+def small(shared: Path) -> Tiny:
+    """Return a template of a few files with two releases, and a service of the first."""
+    return tiny(shared)
+
+
+@pytest.fixture
+def small_service(small: Tiny, tmp_path: Path) -> Project:
+    return small.clone(tmp_path / "service")

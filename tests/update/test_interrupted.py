@@ -22,7 +22,7 @@ from slipway.cli import main
 from tests.services import once
 from tests.update import tiny
 from tests.update.project import IDENTITY, Project, Template, git
-from tests.update.tiny import Ran, differences, slipway, state
+from tests.update.tiny import Ran, differences, refused, slipway, state
 
 SEED = 5
 POINTS = 50
@@ -233,14 +233,6 @@ def where(prepared: Prepared, left: dict[str, Any] | None, way: str, ran: Ran) -
     assert (ran.code, ran.err) == (1, "")
     assert "in conflict: Makefile" in ran.out
     return prepared.after
-
-
-def refused(ran: Ran, reason: str) -> None:
-    """Check that a command refused in one line."""
-    assert ran.code == 2
-    assert ran.err.startswith("slipway: ")
-    assert ran.err.count("\n") == 1
-    assert reason in ran.err
 
 
 @pytest.mark.parametrize("number", range(POINTS))

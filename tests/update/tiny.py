@@ -238,3 +238,13 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         path for path in sorted(files) if one["worktree"].get(path) != other["worktree"].get(path)
     ]
     return found + [name for name in one if name != "worktree" and one[name] != other[name]]
+
+
+def refused(ran: Ran, reason: str) -> None:
+    """Check that a command said in one line why it could not run."""
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.startswith("slipway: ")
+    assert ran.err.endswith("\n")
+    assert len(ran.err.splitlines()) == 1
+    assert reason in ran.err, ran.err
