@@ -48,7 +48,7 @@ GATES = (
     Gate(
         "rollback-documented",
         "How to roll back is written down",
-        "the headings of `README.md` and `runbooks/rollback.md`",
+        "the headings of `README.md` and of a runbook on rolling back, rollback.md",
         "Write a section 'Roll back' that says what to run",
         undocumented,
     ),

@@ -18,6 +18,7 @@ import yaml
 from slipway.answers import ANSWERS_FILE
 from slipway.cli import app
 from slipway.errors import SlipwayError
+from slipway.gates import GATES
 from slipway.maintainers.answer_sets import EVERYTHING, Answers
 from slipway.maintainers.purposes import PURPOSES
 from slipway.ownership import owners
@@ -69,6 +70,7 @@ def pages(repository: Path) -> dict[Path, str]:
         return {
             FOLDER / "questions.md": questions_page(template, settings, Path(scratch, "example")),
             FOLDER / "commands.md": commands_page(),
+            FOLDER / "gates.md": gates_page(),
             FOLDER / "files.md": files_page(template, settings, Path(scratch, "services")),
         }
 
@@ -211,6 +213,35 @@ def what_is_accepted(template: Path, name: str, question: Mapping[str, Any], scr
             return found[1]
         raise
     raise SlipwayError(f"copier.yml: {name} accepts {json.dumps(bad)}")
+
+
+# GATES ----------------------------------------------------------------------
+
+
+def gates_page() -> str:
+    """Return the page of quality gates, from the gates themselves."""
+    return "\n".join(
+        [
+            "# Quality gates",
+            "",
+            "Written by `make docs` from `hooks/slipway/gates`. In a service, `make gates` checks",
+            "the files with `slipway gates`, starts the production image with its stores and waits",
+            "until its own health check passes.",
+            "",
+            "Every finding is one line: file, line, gate, what is wrong, what to do. Secrets are",
+            "not repeated. Read are the files that git tracks or would add; outside of a",
+            "repository, all but what the service's `.gitignore` names. An environment is read",
+            "as Kustomize builds it: resources, components, patches and images.",
+            "",
+            "| gate | what holds | what is read | what to do about a finding |",
+            "|---|---|---|---|",
+            *(f"| `{one.id}` | {one.title} | {one.reads} | {one.remedy} |" for one in GATES),
+            "",
+            "Not seen by files alone, and no gate yet: whether a rollback was drilled, an alert",
+            "arrives, a panel has data, and whether another service uses the same database.",
+            "",
+        ]
+    )
 
 
 # FILES ----------------------------------------------------------------------
