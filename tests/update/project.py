@@ -66,7 +66,7 @@ class Template:
 
     def clone(self, folder: Path) -> "Template":
         """Return a copy of one's own."""
-        shutil.copytree(self.folder, folder)
+        shutil.copytree(self.folder, folder, symlinks=True)
         return Template(folder)
 
     def release(self, change: Callable[[Path], None], *, tag: str = NEW) -> "Template":
@@ -116,7 +116,7 @@ class Project:
         return self
 
     def clone(self, folder: Path) -> "Project":
-        shutil.copytree(self.folder, folder)
+        shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
     def read(self, path: str) -> str:
