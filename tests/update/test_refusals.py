@@ -3,16 +3,17 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.update.project import NEW, OLD, UNSIGNED, Project, commit, git
-from tests.update.tiny import Ran, Tiny, differences, refused, replace, slipway, state
+from tests.update.tiny import Tiny, differences, refused, replace, slipway, state
 
 ANSWERS = ".copier-answers.yml"
 Spoil = Callable[[Path], object]
@@ -251,13 +252,17 @@ def all_that_is_there(folder: Path) -> dict[str, Any]:
     }
 
 
-def refuse(folder: Path, *arguments: str | Path, reason: str, **environment: str) -> Ran:
+def refuse(
+    folder: Path,
+    *arguments: str | Path,
+    reason: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Run a command that must refuse, and compare all that is there before and afterwards."""
     before = all_that_is_there(folder)
-    ran = slipway(*arguments, fine=(0, 1, 2), **environment)
+    ran = slipway(*arguments, fine=(0, 1, 2), environment=environment)
     refused(ran, reason)
     assert differences(before, all_that_is_there(folder)) == []
-    return ran
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -325,7 +330,7 @@ def test_an_older_git_is_refused(small_service: Project, tmp_path: Path) -> None
     for command in ("update", "preview", "drift"):
         refuse(
             small_service.folder, command, small_service.folder,
-            reason="git 2.37.7 is too old: install git 2.38 or newer", PATH=path,
+            reason="git 2.37.7 is too old: install git 2.38 or newer", environment={"PATH": path},
         )  # fmt: skip
 
 
@@ -335,7 +340,7 @@ def test_without_git_it_says_so(small_service: Project, tmp_path: Path) -> None:
         "update",
         small_service.folder,
         reason="install git",
-        PATH=str(tmp_path),
+        environment={"PATH": str(tmp_path)},
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -107,18 +108,13 @@ def make_template(folder: Path, change: Callable[[Path], object] = lambda _: Non
     commit(folder, f"Release {OLD}", tag=OLD)
 
 
-def next_release(folder: Path) -> None:
-    """Change the template in every way that a release may."""
+def next_release_for_copier(folder: Path) -> None:
+    """Change the template in every way that `copier update` can follow, too."""
     inside = folder / "template"
     for name in ("Makefile.jinja", "settings/plain.txt"):
         replace(inside / name, *MIDDLE)
     (inside / "settings/before.txt").rename(inside / "settings/after.txt")
     (inside / "dropped.txt").unlink()
-    shutil.rmtree(inside / "folder")
-    (inside / "folder").write_text("was a folder\n")
-    (inside / "thing").unlink()
-    (inside / "thing").mkdir()
-    (inside / "thing/inside.txt").write_text("was a file\n")
     (inside / "later.sh").chmod(0o755)
     (inside / "link.txt").unlink()
     (inside / "link.txt").symlink_to("settings/plain.txt")
@@ -132,6 +128,17 @@ def next_release(folder: Path) -> None:
             "\nsecret:\n  type: str\n  help: For the platform\n  default: none\n"
             '  ask: "[[ false ]]"\n'
         )
+
+
+def next_release(folder: Path) -> None:
+    """Change the template in every way that a release may, and in one that Copier cannot follow."""
+    next_release_for_copier(folder)
+    inside = folder / "template"
+    shutil.rmtree(inside / "folder")
+    (inside / "folder").write_text("was a folder\n")
+    (inside / "thing").unlink()
+    (inside / "thing").mkdir()
+    (inside / "thing/inside.txt").write_text("was a file\n")
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,11 @@ class Ran:
     err: str
 
 
-def slipway(*arguments: str | Path, fine: tuple[int, ...] = (0,), **environment: str) -> Ran:
+def slipway(
+    *arguments: str | Path,
+    fine: tuple[int, ...] = (0,),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Ran:
     """Run the command in this process, without a terminal: importing Copier takes longest."""
     out, err, argv = io.StringIO(), io.StringIO(), ["slipway", *map(str, arguments)]
     with (
