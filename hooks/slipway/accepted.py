@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,9 @@ def read_accepted(folder: Path) -> list[Accepted]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a day such as 2026-02-30
         mark = getattr(error, "problem_mark", None)
-        raise SlipwayError(f"{FILE}{f', line {mark.line + 1}' if mark else ''}: no YAML") from error
+        raise SlipwayError(
+            f"{FILE}{f', line {mark.line + 1}' if mark else ''}: no YAML: patterns stand in quotes"
+        ) from error
     if content is None:
         return []
     entries = content.get("accepted") if isinstance(content, dict) else None
@@ -75,6 +78,12 @@ def parse(number: int, entry: object) -> Accepted:
     for name in ("path", "reason"):
         if not isinstance(entry[name], str) or not entry[name].strip():
             raise SlipwayError(f"{FILE}: entry {number}: {name} is {entry[name]!r}: write a text")
+    try:
+        GitIgnoreSpec.from_lines([entry["path"]])
+    except (ValueError, re.error) as error:
+        raise SlipwayError(
+            f"{FILE}: entry {number}: path is {entry['path']!r}: write a pattern as in .gitignore"
+        ) from error
     until = entry["until"]
     if not isinstance(until, datetime.date) or isinstance(until, datetime.datetime):
         raise SlipwayError(f"{FILE}: entry {number}: until is {until!r}: write a day as 2027-03-31")

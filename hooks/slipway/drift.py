@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from slipway.accepted import Accepted, acceptance, read_accepted
 from slipway.answers import ANSWERS_FILE, read_answers
@@ -207,7 +207,7 @@ def take_the_templates_side(
         SlipwayError: one is not the template's, or holds changes that are not committed.
 
     """
-    wanted = list(paths)
+    wanted = [PurePath(path).as_posix() for path in paths]
     for path in wanted:
         if path not in base or owner(path) is not Owner.TEMPLATE:
             raise SlipwayError(f"{path} is no file of the template: nothing to heal")
