@@ -6,9 +6,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 FENCE = re.compile(r"(?ms)^```[a-z]*\n(.*?)^```$")
-# What is no file of the repository or of a service: made by commands, or a name with a slash.
+# What is no file of the repository or of a rendered service: made later, or a name with a slash.
 NOT_FILES = re.compile(
     r"/|build/|\.tools/|\.local/|[a-z]+/(json|problem)$|[a-z0-9.-]+\.(io|com|org)/|.*://|v[0-9]"
+    r"|\.slipway\.yaml$|slipway/update\.json$|upstream/tags/"
 )
 PATH = re.compile(
     r"\.?[\w.*\[\]{}-]+(/[\w.*\[\]{}-]+)+/?|\.?[\w-]+\.(md|yaml|yml|toml|lock|py|json)"
