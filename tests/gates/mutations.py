@@ -371,6 +371,7 @@ def secrets() -> Iterator[Mutation]:
         ("python", SETTINGS, f'SMTP_PASSWORD = "{PASSWORD}"', "Secret Keyword 'kX…'", "python"),
         ("node", "src/settings.ts", f'const apiKey = "{PASSWORD}";', "Secret Keyword", "node"),
         ("go", "cmd/app/main.go", f'var password = "{PASSWORD}"', "Secret Keyword", "go"),
+        ("yaml", "config/mail.yaml", f"password: {PASSWORD} # why", "Secret Keyword", "python"),
         ("aws", SETTINGS, f'KEY = "{AWS_KEY}"', "AWS Access Key 'AK…'", "python"),
         ("argument", SETTINGS, f"client = connect('{AWS_KEY}')", "AWS Access Key", "python"),
         ("in-a-test", "tests/support.py", f'KEY = "{AWS_KEY}"', "AWS Access Key", "python"),
@@ -466,9 +467,10 @@ def code() -> Iterator[Mutation]:
         ("go", "internal/api/api.go", 'func f() { fmt.Println("paid") }', "'fmt.Println('", "go"),
         ("go-stderr", "internal/api/api.go", 'var _, _ = fmt.Fprintf(os.Stderr, "x")',
          "'fmt.Fprintf('", "go"),
+        ("node-split", "src/api.ts", "console", "'console.log('", "node"),
         ("go-builtin", "cmd/app/main.go", 'func g() { println("x") }', "'println('", "go"),
     ):  # fmt: skip
-        edit = once(path, "", f"\n{line}\n")
+        edit = once(path, "", f"\n{line}\n" + ("  .log(1);\n" if line == "console" else ""))
         yield Mutation("logs-structured", name, edit, path, line, says, stack)
 
 

@@ -18,7 +18,15 @@ from slipway.gates.secrets import names_a_secret
 from slipway.gates.service import Service
 
 from tests.gates.conftest import Mutated
-from tests.gates.mutations import AWS_KEY, CHANGES, COMPOSE, DEPLOYMENT, DOCKERFILE, Mutation
+from tests.gates.mutations import (
+    AWS_KEY,
+    CHANGES,
+    COMPOSE,
+    DEPLOYMENT,
+    DOCKERFILE,
+    PASSWORD,
+    Mutation,
+)
 
 NAME = "service_name: signups\n"
 
@@ -115,6 +123,28 @@ def test_binary_files_and_links_are_left_alone(mutated: Mutated, tmp_path: Path)
     (service / "src/app/gone.py").symlink_to("nowhere")
 
     assert found(service) == [("logs-structured", "src/app/old.py")]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("src/app/texts.py", 'PASSWORD_HINT = "Your password has expired, choose another"'),
+        ("src/app/texts.py", "password = settings.password"),
+        ("src/app/texts.py", 'url = f"postgres://{user}:{password}@db/x"'),
+        ("src/app/texts.py", 'LOG = "print(1)"  # print(2)'),
+        ("src/app/texts.py", 'PASSWORD = ""'),
+        ("tests/test_x.py", f'PASSWORD = "{PASSWORD}"'),
+        ("docs/x.md", f'Set `password: "{PASSWORD}"`.'),
+        ("ci.yml", "NPM_TOKEN: ${{ secrets.NPM_TOKEN }}"),
+        ("config.yaml", "password_file: /run/secrets/x"),
+        ("config.yaml", "secret_name: signups-database"),
+        ("uv.lock", f'password = "{PASSWORD}"'),
+        ("deploy/base/configuration.env", "TOKEN_LIFETIME=3600"),
+        ("deploy/base/configuration.env", "PASSWORD_RESET_TOKEN=true"),
+    ],
+)
+def test_what_only_looks_like_a_fault_is_none(mutated: Mutated, path: str, line: str) -> None:
+    assert found(edited(mutated, path, "", f"{line}\n")) == []
 
 
 def test_a_secret_that_is_none_can_say_so(mutated: Mutated) -> None:

@@ -101,7 +101,7 @@ class Project:
         return {
             name
             for service in self.services
-            for name, wait in (service.get("depends_on") or service.value).entries.items()
+            for name, wait in service.value.mapping("depends_on").items()
             if (condition := wait.get("condition"))
             and condition.text == "service_completed_successfully"
         }

@@ -49,6 +49,11 @@ class Value:
         """Return the values of a mapping by their keys; none for anything else."""
         return self.content if isinstance(self.content, dict) else {}
 
+    def mapping(self, *path: str) -> dict[str, Value]:
+        """Return the entries of the mapping at a path of keys; none without one."""
+        found = self.get(*path)
+        return found.entries if found else {}
+
     def listed(self, key: str) -> list[Value]:
         """Return the values of the list below a key; none without one."""
         return self.entries[key].items if key in self.entries else []

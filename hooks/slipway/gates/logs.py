@@ -47,10 +47,10 @@ PYTHON = Language(
 JAVASCRIPT = Language(
     JavascriptLexer,
     re.compile(
-        r"(?<![\w.$])(?:console\.(?:log|info|debug|warn|error|trace|dir|table)"
+        r"(?<![\w.$])(?:console\s*\.\s*(?:log|info|debug|warn|error|trace|dir|table)"
         r"|process\.(?:stdout|stderr)\.write)\s*\("
     ),
-    re.compile(r"console\.(?:error|warn)|process\.stderr"),
+    re.compile(r"console\s*\.\s*(?:error|warn)|process\.stderr"),
 )
 GO = Language(
     GoLexer,
@@ -88,7 +88,8 @@ def prints(service: Service) -> Iterator[Fault]:
             if PROGRAM.fullmatch(file) and language.to_stderr.search(call):
                 continue
             line = code.count("\n", 0, found.start()) + 1
-            yield Fault(Place(file, line), f"{text[found.start() : found.end()]!r} is no log line")
+            call_name = "".join(found[0].split())
+            yield Fault(Place(file, line), f"{call_name!r} is no log line")
 
 
 def code_of(text: str, lexer: type[Lexer]) -> str:

@@ -26,12 +26,15 @@ SECRET = re.compile(
     r"|(?:api|auth|access|private|secret|encryption|signing|account)_?key)(?:_|$)"
 )
 ELSEWHERE = re.compile(
-    r"_(?:file|path|dir|name|ref|url|uri|store|class|ttl|seconds|expiry|length|header)$"
+    r"_(?:file|path|dir|name|ref|url|uri|store|class|ttl|seconds|expiry|lifetime|timeout|enabled"
+    r"|length|header)$"
 )
+NAME_BEFORE = re.compile(r"([\w.-]+)[\"']?\s*:?=?\s*[\"'`]?$")
 IN_ADDRESS = re.compile(r"://[^/\s:@]*:(?P<password>[^@\s/$<{]+)@")
 MADE_FOR_SECRETS = re.compile(
     r"(?:.*/)?(?:\.env(?:\.[\w.-]+)?|id_(?:rsa|dsa|ecdsa|ed25519)|[^/]+\.(?:p12|pfx))"
 )
+DOCUMENT = re.compile(r".*\.(?:md|rst|adoc)")
 EXAMPLE = re.compile(r".*\.(?:example|sample|template|dist|pub)")
 
 # Secrets that have a form of their own: these find nothing by chance.
@@ -44,17 +47,25 @@ EXACT = (
 )  # fmt: skip
 # Passwords by the name or the address beside them: in tests these are made up.
 BY_NAME = ("BasicAuthDetector", "KeywordDetector")
+# What every line has that they find something in; they are slow, and this is not.
+SPEAKS_OF_ONE = re.compile(r"key|pass|pwd|secret|contrase|://", re.IGNORECASE)
 
 
 def names_a_secret(name: str) -> bool:
     """Say whether a variable of this name holds a secret."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-.]", "_", name).lower()
+    words = snake(name)
     return bool(SECRET.search(words)) and not ELSEWHERE.search(words)
+
+
+def snake(name: str) -> str:
+    """Return a name in one spelling: `dbPassword` and `DB-PASSWORD` are `db_password`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-.]", "_", name).lower()
 
 
 def is_literal(value: str) -> bool:
     """Say whether a value stands there itself, not as a reference to another place."""
-    return bool(value) and not value.startswith(("$", "<", "{")) and not value.startswith("/run/")
+    switch = value.lower() in ("true", "false", "yes", "no", "0", "1")
+    return bool(value) and not switch and not value.startswith(("$", "<", "{", "/run/"))
 
 
 def what_is_secret(name: str, value: str) -> str:
@@ -98,7 +109,7 @@ def in_manifest(service: Service) -> Iterator[Fault]:
             for variable, value, place in one.variables("build", "args"):
                 if problem := what_is_secret(variable, value):
                     yield Fault(place, f"build argument {problem}")
-        for secret in (project.value.get("secrets") or project.value).entries.values():
+        for secret in project.value.mapping("secrets").values():
             file = secret.get("file")
             if file and (path := beside(file.at.file, file.text)) in service.files:
                 yield Fault(file.at, f"the secret's file {path!r} is known to git")
@@ -109,12 +120,11 @@ def in_manifest(service: Service) -> Iterator[Fault]:
 def _in_resource(resource: Value, service: Service) -> Iterator[Fault]:
     if kind(resource) == "Secret" and "sops" not in resource.entries:
         for key in ("data", "stringData"):
-            for entry, value in (resource.get(key) or Value(resource.at, None)).entries.items():
+            for entry, value in resource.mapping(key).items():
                 yield Fault(value.at, f"Secret {name(resource)!r} holds {entry!r}")
     for variable, _, place in literals(resource, "secretGenerator"):
         yield Fault(place, f"a secretGenerator holds {variable!r}")
-    generators = resource.entries.get("secretGenerator")
-    for generator in generators.items if generators else []:
+    for generator in resource.listed("secretGenerator"):
         for key in ("files", "envs"):
             for source in generator.listed(key):
                 path = beside(source.at.file, source.text.rpartition("=")[2])
@@ -129,6 +139,7 @@ def in_code(service: Service) -> Iterator[Fault]:
     for file in service.files:
         text = None if LOCK_FILE.fullmatch(file) else service.text(file)
         lines = (text or "").splitlines()
+        guessed = may_hold_passwords(file)
         for number, line in enumerate(lines, start=1):
             place = Place(file, number)
             if place in known or is_allowed(lines, place):
@@ -137,7 +148,7 @@ def in_code(service: Service) -> Iterator[Fault]:
                 *(secret for one in exact for secret in one.analyze_line(file, line, number)),
                 *(
                     secret
-                    for one in (by_name if may_hold_passwords(file) else ())
+                    for one in (by_name if guessed and SPEAKS_OF_ONE.search(line) else ())
                     for secret in one.analyze_line(file, line, number)
                     if not is_made_up(secret.secret_value or "", file, line, one)
                 ),
@@ -164,18 +175,25 @@ def is_allowed(lines: list[str], place: Place) -> bool:
 def may_hold_passwords(file: str) -> bool:
     """Say whether a name beside a text tells that the text is a password.
 
-    In tests it is made up, in answers it is a choice; manifests are read more closely elsewhere.
+    In tests and documents it is made up, in answers it is a choice; manifests are read more
+    closely elsewhere.
     """
     manifest = file.startswith("deploy/") or is_compose(file)
-    return not (TESTS.fullmatch(file) or file == ANSWERS_FILE or manifest)
+    made_up = TESTS.fullmatch(file) or DOCUMENT.fullmatch(file) or file == ANSWERS_FILE
+    return not (made_up or manifest)
 
 
 def is_made_up(secret: str, file: str, line: str, plugin: BasePlugin) -> bool:
     """Say whether what a detector took for a password is the name of something, or a blank."""
+    before = NAME_BEFORE.search(line.partition(secret)[0])
+    is_place = bool(before and ELSEWHERE.search(snake(before[1])))
+    is_sentence = " " in secret.partition(" #")[0].strip()
     in_quotes = any(quote + secret in line for quote in "\"'`")
     is_code = f".{file.rpartition('.')[2]}" in LANGUAGES
     return (
-        (is_code and not in_quotes and "://" not in line)
+        is_place
+        or is_sentence
+        or (is_code and not in_quotes and "://" not in line)
         or heuristic.is_indirect_reference(line)
         or heuristic.is_likely_id_string(secret, line, plugin)
         or heuristic.is_not_alphanumeric_string(secret)
@@ -197,8 +215,8 @@ GATES = (
     Gate(
         "secret-in-code",
         "No secret stands in a file",
-        "every text file but lock files, with detect-secrets; in tests, only secrets that have a"
-        " form of their own",
+        "every text file but lock files, with detect-secrets; in tests and documents, only secrets"
+        " that have a form of their own",
         "Revoke it, then read it from a mounted file; if it is none, say"
         " `pragma: allowlist secret` in a comment on the line",
         in_code,
