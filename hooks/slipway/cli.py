@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -135,6 +136,9 @@ def main() -> None:
     """Run one command; an error is one line, and the exit code is 2."""
     for name in ANOTHER_REPOSITORY:
         os.environ.pop(name, None)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a report is no reason to fail
     try:
         app(prog_name="slipway")
     except (SlipwayError, OSError) as error:

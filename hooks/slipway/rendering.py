@@ -155,9 +155,11 @@ def render_again(
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Turn what Copier raises into an error of one line."""
-    from copier.errors import CopierError
+    from copier.errors import CopierAnswersInterrupt, CopierError
 
     try:
         yield
+    except CopierAnswersInterrupt as error:
+        raise SlipwayError("stopped at a question: nothing is changed") from error
     except (CopierError, TemplateError, ValueError, TypeError) as error:
         raise SlipwayError(" ".join(str(error).split())) from error

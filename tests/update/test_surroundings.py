@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -349,6 +351,18 @@ def test_from_a_hook_of_another_repository(
 
     same(service.folder, ordinary)
     assert differences(before, state(other.folder)) == []
+
+
+def test_a_terminal_that_knows_few_letters(service: Project) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway", "preview", service.folder],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"--data size=? changes it" in done.stdout
 
 
 def everything(folder: Path) -> dict[str, tuple[str, bool, bytes]]:
