@@ -86,6 +86,7 @@ def preview(
 def drift(folder: Path, *, template: str | None, heal: list[str], json: bool) -> bool:
     """Show how a service differs from its recorded version; whether any of it counts."""
     service = open_service(folder)
+    applying.refuse_interrupted(service)
     with scratch() as work, progress(quiet=json) as tell:
         found = find_drift(service, work, template=template, heal=heal, tell=tell)
     if json:

@@ -171,10 +171,14 @@ def worktree(store: Store, service: Service, base: Tree) -> dict[str, Entry]:
     links = {path for path in present if (service.folder / path).is_symlink()}
     plain = [path for path in present if path not in links]
     names = store.hash_files(service.folder, plain)
-    found = {
-        path: Entry("100755" if (service.folder / path).stat().st_mode & 0o100 else "100644", name)
-        for path, name in zip(plain, names, strict=True)
-    }
+    modes = git(service.top, "config", "--type=bool", "--default=true", "--get", "core.fileMode")
+
+    def mode(path: str) -> str:
+        if modes.strip() != b"true" and base[path].mode != "120000":
+            return base[path].mode  # this file system has no executable bit
+        return "100755" if (service.folder / path).stat().st_mode & 0o100 else "100644"
+
+    found = {path: Entry(mode(path), name) for path, name in zip(plain, names, strict=True)}
     for path in links:
         target = (service.folder / path).readlink().as_posix().encode()
         found[path] = Entry("120000", store.add(target))

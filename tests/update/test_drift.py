@@ -152,12 +152,30 @@ def test_line_ends_of_the_checkout_are_no_drift(small_service: Project, tmp_path
     assert drift(windows)["files"] == []
 
 
+def test_modes_that_git_does_not_trust_are_no_drift(small_service: Project) -> None:
+    for path in ("Makefile", "run.sh"):
+        (small_service.folder / path).chmod(0o755 if path == "Makefile" else 0o644)
+    assert states(drift(small_service)) == {"Makefile": "edited", "run.sh": "edited"}
+
+    git(small_service.folder, "config", "core.fileMode", "false")
+
+    assert drift(small_service)["files"] == []
+
+
 def test_the_newest_version_is_behind_nothing(small_service: Project) -> None:
     slipway("update", small_service.folder)
     small_service.commit()
 
     assert (drift(small_service)["behind"], drift(small_service)["drift"]) == ([], 0)
     assert f"recorded {NEW}, the newest\n" in slipway("drift", small_service.folder).out
+
+
+def test_an_update_that_is_not_committed_comes_first(small_service: Project) -> None:
+    slipway("update", small_service.folder)
+
+    ran = slipway("drift", small_service.folder, fine=(0, 1, 2))
+
+    refused(ran, f"the update to {NEW} is not committed: commit it, or slipway update --abort")
 
 
 def test_what_is_accepted_does_not_count(small_service: Project) -> None:
