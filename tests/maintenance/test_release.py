@@ -123,9 +123,11 @@ def test_this_repository_can_be_released(tmp_path: Path) -> None:
     for name in ("commit.gpgSign", "tag.gpgSign"):
         git(clone, "config", name, "false")
     for name in NOTES:
-        text = (clone / name).read_text().replace(f"{UNRELEASED}\n", "")
-        (clone / name).write_text(text.replace("\n## ", f"\n{UNRELEASED}\n\nSomething.\n\n## ", 1))
-    git(clone, "commit", "--quiet", "--all", "--message", "Something")
+        text = (clone / name).read_text()
+        if not unreleased(text):
+            text = re.sub(r"(?m)^(?=## \d)", f"{UNRELEASED}\n\nSomething.\n\n", text, count=1)
+            (clone / name).write_text(text)
+    git(clone, "commit", "--quiet", "--allow-empty", "--all", "--message", "Something")
     current = Version(tomllib.loads((clone / "pyproject.toml").read_text())["project"]["version"])
     version = f"{current.major + 1}.0.0"
 

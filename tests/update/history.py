@@ -1,28 +1,21 @@
 """The versions that services are made from, from the repository's own history."""
 
-import re
 import shutil
 import tomllib
 from pathlib import Path
 
 from packaging.version import Version
-from slipway.errors import SlipwayError
 from slipway.git import git
+from slipway.maintainers.history import release_commit as find_commit
+from slipway.maintainers.history import released_versions
 from slipway.rendering import TEMPLATE_PARTS, snapshot
 
 from tests.product import ROOT
-
-HEADING = re.compile(r"^## \[?v?(\d+\.\d+\.\d+)\]?.*$", re.MULTILINE)
 
 
 def version() -> str:
     manifest = tomllib.loads((ROOT / "pyproject.toml").read_text())
     return str(manifest["project"]["version"])
-
-
-def released_versions(changelog: str) -> list[str]:
-    """Return the versions of a changelog, as they stand there."""
-    return HEADING.findall(changelog)
 
 
 def released() -> list[str]:
@@ -32,17 +25,8 @@ def released() -> list[str]:
 
 
 def release_commit(version: str) -> str:
-    """Return the commit of a release: of its annotated tag, or from history where tags are missing.
-
-    Before the release is made, it is the newest commit: what would be tagged.
-    """
-    try:
-        tag = git(ROOT, "rev-parse", "--verify", f"refs/tags/v{version}^{{commit}}")
-    except SlipwayError:
-        subject = f"^Release {re.escape(version)}$"
-        named = git(ROOT, "log", "--format=%H", f"--grep={subject}", "HEAD").decode().split()
-        return named[0] if named else git(ROOT, "rev-parse", "HEAD").decode().strip()
-    return tag.decode().strip()
+    """Return the commit of a release; before it is made, the newest: what would be tagged."""
+    return find_commit(ROOT, version) or git(ROOT, "rev-parse", "HEAD").decode().strip()
 
 
 def last_of_each_minor(versions: list[str]) -> list[str]:

@@ -6,13 +6,13 @@ import pytest
 import yaml
 from packaging.version import Version
 from slipway.git import git as read_git
+from slipway.maintainers.history import released_versions
 
 from tests.product import ROOT
 from tests.update.history import (
     following,
     release_commit,
     released,
-    released_versions,
     replace_template,
     version,
 )
