@@ -235,9 +235,15 @@ def where(prepared: Prepared, left: dict[str, Any] | None, way: str, ran: Ran) -
     return prepared.after
 
 
+@pytest.fixture(scope="module")
+def phases() -> list[str]:
+    """Return where the kills of this run hit, as they are done."""
+    return []
+
+
 @pytest.mark.parametrize("number", range(POINTS))
 def test_killed_anywhere_it_ends_in_one_of_two_states(
-    prepared: Prepared, duration: float, tmp_path: Path, number: int
+    prepared: Prepared, duration: float, phases: list[str], tmp_path: Path, number: int
 ) -> None:
     chance = random.Random(f"{SEED}-{number}")  # noqa: S311 - no secret
     folder = prepared.clone(tmp_path / "service")
@@ -248,7 +254,17 @@ def test_killed_anywhere_it_ends_in_one_of_two_states(
     else:
         forked("update", folder).kill(moment(chance, folder), alone=alone)
 
+    left = journal(folder)
+    phases.append("planning" if left is None else "complete" if left["applied"] else "writing")
     finish(prepared, folder, chance.choice(["--continue", "--abort"]))
+
+
+def test_the_kills_hit_every_phase(phases: list[str]) -> None:
+    if len(phases) < POINTS:
+        pytest.skip("not all of them were run")
+
+    assert phases.count("writing") >= POINTS // 5, phases
+    assert phases.count("planning") >= POINTS // 10, phases
 
 
 def test_a_step_without_a_journal_is_noticed(prepared: Prepared, tmp_path: Path) -> None:
