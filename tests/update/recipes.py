@@ -371,7 +371,7 @@ class Room:
     Attributes:
         code: a file of the starter.
         telemetry: the template's telemetry module.
-        comment: how a line of code is made a comment.
+        comment: how a comment begins at the end of a formatted file.
         manifest: an edit of the manifest that no lock file notices.
 
     """
@@ -386,7 +386,7 @@ ROOMS: Mapping[str, Room] = {
     "python": Room(
         code="src/app/api.py",
         telemetry="src/app/telemetry.py",
-        comment="#",
+        comment="\n\n#",
         manifest=Lines(
             "pyproject.toml",
             'version = "0.1.0"\ndescription = "The signups service"\n',
@@ -396,7 +396,7 @@ ROOMS: Mapping[str, Room] = {
     "node": Room(
         code="src/api.ts",
         telemetry="src/telemetry.ts",
-        comment="//",
+        comment="\n//",
         manifest=Lines(
             "package.json",
             '  "private": true,\n  "description": "The signups service",\n',
@@ -406,7 +406,7 @@ ROOMS: Mapping[str, Room] = {
     "go": Room(
         code="internal/api/api.go",
         telemetry="internal/telemetry/telemetry.go",
-        comment="//",
+        comment="\n//",
         manifest=Lines("go.mod", "module app\n\n", f"module app // {OWN}\n\n"),
     ),
 }
@@ -721,7 +721,7 @@ def in_code(room: Room, *, starter: bool) -> list[Recipe]:
         Recipe("edits the manifest", [room.manifest]),
         Recipe(
             "edits the telemetry module",
-            [Lines(room.telemetry, "", f"\n{room.comment} {OWN} line\n")],
+            [Lines(room.telemetry, "", f"{room.comment} {OWN} line\n")],
         ),
         Recipe("edits its own code and README", [own_code, Whole("README.md", comment="\n")]),
     ]

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.engines.fixtures.docker import Docker
 from tests.product import ROOT
+from tests.render.programs import kustomize
 from tests.update.conflicts import Hunk, hunks
 from tests.update.matrix import (
     COPIER,
@@ -37,6 +39,7 @@ from tests.update.recipes import (
     KEPT,
     LOST,
     MISPLACED,
+    OWN_CODE,
     AnswerSet,
     Outcome,
     Recipe,
@@ -232,6 +235,28 @@ def test_lines_keep_their_authors(matrix: Matrix, tmp_path: Path) -> None:
     assert author(project, "deploy/base/identity.yaml", "  - name: registry") == "Edit"
     moved = "deploy/environments/qa/changes/configuration.env"
     assert author(project, moved, "# the service's own line") == "Edit"
+
+
+STACKS = {
+    cell.answers.stack: cell
+    for cell in reversed(cells())
+    if cell.target == NEXT and cell.answers is not OWN_CODE and not missing(cell.start)
+}
+
+
+@pytest.mark.engine("docker", "images", "kustomize")
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_updated_service_builds_and_passes_its_own_tests(
+    matrix: Matrix, docker: Docker, stack: str, tmp_path: Path
+) -> None:
+    """From the oldest release that has the stack; conflicts are settled as the service had it."""
+    cell = STACKS[stack]
+    project = settled(Project(matrix.updated(cell, SLIPWAY).folder).clone(tmp_path / "service"))
+
+    for environment in cell.answers.environments_after:
+        assert f"namespace: signups-{environment}\n" in kustomize(project.folder, environment)
+    docker.build(project.folder, target="test")
+    docker.build(project.folder, target="production")
 
 
 # -- negative controls: what was lost or moved is noticed ------------------------------------------
