@@ -72,7 +72,9 @@ class Interview:
             answered: whether the folder that is written holds answers already.
 
         """
-        environment = jinja2.Environment(**self.environment_options)  # noqa: S701 - no HTML
+        # What is given up for some answers is about them; without answers it holds for nobody.
+        options = {**self.environment_options, "undefined": jinja2.Undefined}
+        environment = jinja2.Environment(**options)  # noqa: S701 - no HTML
         known = {
             "_copier_operation": operation,
             "_external_data": {"previous": {"_commit": "v1"} if answered else {}},

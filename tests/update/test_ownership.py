@@ -52,6 +52,16 @@ def test_the_two_lists_agree() -> None:
     assert disagreements(interview()) == []
 
 
+@pytest.mark.parametrize("pattern", ["/old.yaml", "[% if stack == 'go' %]/old.yaml[% endif %]"])
+def test_a_file_that_the_template_gave_up_is_nobody_s(tmp_path: Path, pattern: str) -> None:
+    text = (ROOT / "copier.yml").read_text()
+    retired = text.replace("\n  - /_partials\n", f'\n  - /_partials\n  - "{pattern}"\n')
+    assert retired != text
+    (tmp_path / "copier.yml").write_text(retired)
+
+    assert disagreements(read_interview(tmp_path / "copier.yml")) == []
+
+
 @pytest.mark.parametrize("pattern", interview().settings["_skip_if_exists"])
 def test_a_pattern_that_stands_in_one_list_only_is_noticed(tmp_path: Path, pattern: str) -> None:
     """The negative control, for every entry and either list."""
