@@ -99,7 +99,15 @@ def merge(store: Store, sides: Sides) -> Merge:
     planned.settle_deletions()
     planned.follow_line_ends()
     result, conflicts = run(store, planned, sides)
-    return Merge(result, planned.report(conflicts), conflicts)
+    # A file that clashes with a folder is in conflict under another name.
+    changes = [
+        change
+        for change in planned.report(conflicts)
+        if change.path in result
+        or change.status is Status.DROPPED
+        or (change.status is Status.KEPT and change.path not in sides.ours)
+    ]
+    return Merge(result, changes, conflicts)
 
 
 class Plan:

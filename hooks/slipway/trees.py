@@ -165,7 +165,8 @@ class Store:
     def renames(self, before: str, after: str) -> dict[str, str]:
         """Return which files of a commit have another name in a second one, old to new."""
         listed = self.git(
-            "diff-tree", "-r", "-z", "--find-renames=50%", "-l0", "--diff-filter=R",
+            "diff-tree", "-r", "-z", "--find-renames=50%", "-l0", "--no-rename-empty",
+            "--diff-filter=R",
             "--name-status", before, after,
         ).stdout  # fmt: skip
         parts = split(listed)

@@ -1,11 +1,13 @@
 """The merge alone: whatever both sides do, what the service's people wrote is in the result."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from slipway.merging import Merge, Sides, Status, merge
-from slipway.trees import Store
+from slipway.ownership import Owner
+from slipway.trees import Entry, Store
 
 from tests.update.merges import (
     Case,
@@ -18,6 +20,8 @@ from tests.update.merges import (
     takes_the_templates_side,
 )
 from tests.update.project import git
+
+Files = Mapping[str, str]
 
 # 80 merges of 25 folders each: 2,000 cases.
 MERGES, TOGETHER = 80, 25
@@ -88,3 +92,45 @@ def test_a_merge_that_is_wrong_is_noticed(
         return any(noticed in problem for problem in problems(wrong, cases, store, tmp_path))
 
     assert find(batches(TOGETHER), is_noticed, settings=settings(SETTINGS, phases=[Phase.generate]))
+
+
+# -- cases that random folders do not hold ---------------------------------------------------------
+
+
+def merged(store: Store, base: Files, ours: Files, theirs: Files) -> Merge:
+    """Merge three folders whose files are all the template's."""
+
+    def tree(files: Files) -> dict[str, Entry]:
+        return {
+            path: Entry("100644", store.add(content.encode())) for path, content in files.items()
+        }
+
+    return merge(
+        store,
+        Sides(
+            tree(base), tree(ours), tree(theirs),
+            owner=lambda _: Owner.TEMPLATE, theirs_label="new", base_label="old",
+        ),
+    )  # fmt: skip
+
+
+def test_an_empty_file_that_the_template_renames_is_kept_where_the_service_filled_it(
+    store: Store,
+) -> None:
+    done = merged(store, {"a": "", "c": "c\n"}, {"a": "ours\n", "c": "c\n"}, {"b": "", "c": "c\n"})
+
+    assert store.contents([done.result["a"].content]) == {done.result["a"].content: b"ours\n"}
+    assert [(change.status, change.path) for change in done.changes] == [
+        (Status.KEPT, "a"),
+        (Status.NEW, "b"),
+    ]
+    assert done.conflicts == {}
+
+
+def test_every_file_of_the_report_is_in_the_result_when_a_file_and_a_folder_clash(
+    store: Store,
+) -> None:
+    done = merged(store, {"a": "old\n"}, {"a": "old\nours\n"}, {"a/b": "new\n", "z": "z\n"})
+
+    assert {change.path for change in done.changes} <= done.result.keys()
+    assert [change.status for change in done.changes if "~" in change.path] == [Status.CONFLICT]
