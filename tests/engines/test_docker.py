@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.engines import catalogue, standins
+from tests.engines import docker as recipe
 from tests.engines.fixtures.docker import CommandError, Docker
 
 pytestmark = pytest.mark.engine("images")
@@ -108,3 +109,15 @@ def test_a_stand_in_says_that_it_is_one(docker: Docker, image: standins.StandIn)
 def test_compose_and_buildx_are_there(docker: Docker) -> None:
     assert docker.run("compose", "version", "--short").stdout
     assert docker.run("buildx", "version").stdout
+
+
+def test_images_of_tests_go_and_others_stay(docker: Docker, image: str) -> None:
+    engine = recipe.Docker()
+    for repository in ("slipway-left", "slipway-kept"):
+        docker.run("tag", image, f"{repository}:1")
+
+    engine.remove_images("slipway-left")
+
+    assert docker.run("images", "--quiet", "slipway-left").stdout == ""
+    assert docker.run("images", "--quiet", "slipway-kept").stdout != ""
+    docker.run("image", "rm", "slipway-kept:1")

@@ -25,6 +25,8 @@ FIREWALL = (
     "libmnl0",
     "libnftnl11",
 )
+# What tests call the images that they build without a name of their own.
+TEST_IMAGES = "slipway-test"
 RUNC = ("runc", "libseccomp2", "libseccomp-dev")
 TABLES = [
     f"{family}{program}"
@@ -173,15 +175,24 @@ class Docker:
             )
         return started
 
+    def remove_images(self, repository: str) -> None:
+        """Remove every image of one repository, and those that have no name any more."""
+        images = self.ask("images", "--format", "{{.Repository}}:{{.Tag}}", repository).split()
+        for few in range(0, len(images), 20):
+            self.ask("image", "rm", "--force", *images[few : few + 20])
+        self.ask("image", "prune", "--force")
+
     def stop(self) -> bool:
         """Stop the engine if it is ours; say whether there was one to stop.
 
         Its containers go first: one with a restart policy would come back at the next start.
+        So do the images of tests, which would fill the disk run by run.
         """
         if not daemon.alive():
             return False
         if containers := self.ask("ps", "--all", "--quiet").split():
             self.ask("rm", "--force", "--volumes", *containers)
+        self.remove_images(TEST_IMAGES)
         self.ask("network", "prune", "--force")
         return daemon.stop(self.folder)
 
