@@ -7,69 +7,31 @@ a kill finds every file in one of its two states and can go either way.
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError
 from slipway.git import git
+from slipway.journal import (
+    JOURNAL,
+    FileChange,
+    Journal,
+    journal_folder,
+    read_journal,
+    reverse,
+    write_journal,
+)
 from slipway.service import Service, changed_files
 from slipway.trees import Entry, git_path, index_info, split
+from slipway.worktree import is_file, put, remove, same
 
 if TYPE_CHECKING:
     from slipway.updating import Update
-
-JOURNAL = "update.json"
-
-
-@dataclass(frozen=True)
-class FileChange:
-    """One file of the journal.
-
-    Attributes:
-        path: the file, from the top of the worktree.
-        before: what it was; None when there was none.
-        after: what it becomes; None when it goes.
-        stages: what the index holds of a file in conflict: 1 base, 2 service, 3 template.
-
-    """
-
-    path: str
-    before: Entry | None
-    after: Entry | None
-    stages: Mapping[int, Entry]
-
-
-@dataclass(frozen=True)
-class Journal:
-    """An update that is being applied, or was.
-
-    Attributes:
-        head: the commit on which it was computed.
-        version: the version it leads to.
-        files: what changes.
-        applied: whether all of it is done.
-        undo: whether it takes an update back; then it leaves no journal.
-
-    """
-
-    head: str
-    version: str
-    files: list[FileChange]
-    applied: bool = False
-    undo: bool = False
-
-    @property
-    def conflicts(self) -> list[str]:
-        """The files in conflict."""
-        return [file.path for file in self.files if file.stages]
 
 
 def apply(service: Service, update: Update) -> None:
@@ -136,15 +98,6 @@ def abort(service: Service) -> Journal:
     write_journal(folder, back)
     finish(service, back)
     return journal
-
-
-def reverse(journal: Journal) -> Journal:
-    """Return the way back."""
-    files = [
-        FileChange(file.path, before=file.after, after=file.before, stages={})
-        for file in journal.files
-    ]
-    return replace(journal, files=files, applied=False, undo=True)
 
 
 def refuse_interrupted(service: Service) -> None:
@@ -362,100 +315,3 @@ def with_index(
     if done.returncode not in fine:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
         raise SlipwayError(f"git {arguments[0]}: {said[-1]}")
-
-
-def put(source: Path, target: Path) -> None:
-    """Put a file in its place in one step; only empty folders may be there."""
-    if target.is_dir() and not target.is_symlink():
-        for folder in sorted(target.rglob("*"), reverse=True):
-            folder.rmdir()
-        target.rmdir()
-    try:
-        source.replace(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        # The worktree is on another file system than its repository.
-        copy = beside(target)
-        copy.unlink(missing_ok=True)
-        shutil.copy2(source, copy, follow_symlinks=False)
-        copy.replace(target)
-
-
-def beside(target: Path) -> Path:
-    """Return where a file stands, under its own file system, before it is put in its place."""
-    return target.with_name(f".{target.name}.slipway")
-
-
-def remove(top: Path, path: str) -> None:
-    """Delete a file and the folders that it leaves empty."""
-    place = top / path
-    with suppress(NotADirectoryError):
-        beside(place).unlink(missing_ok=True)
-    if is_file(place):
-        place.unlink()
-    for parent in Path(path).parents[:-1]:
-        try:
-            (top / parent).rmdir()
-        except OSError:
-            return
-
-
-def is_file(place: Path) -> bool:
-    """Return whether a file or link is there."""
-    return place.is_symlink() or place.is_file()
-
-
-def same(one: Path, other: Path) -> bool:
-    """Return whether two files have the same content, kind and executable bit."""
-    if one.is_symlink() or other.is_symlink():
-        return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
-    executable = [bool(path.stat().st_mode & 0o100) for path in (one, other)]
-    return executable[0] == executable[1] and one.read_bytes() == other.read_bytes()
-
-
-def journal_folder(service: Service) -> Path:
-    """Return where the journal of a worktree is."""
-    return git_path(service.top, "slipway")
-
-
-def read_journal(service: Service) -> Journal:
-    """Return the journal.
-
-    Raises:
-        SlipwayError: there is none.
-
-    """
-    file = journal_folder(service) / JOURNAL
-    if not file.exists():
-        raise SlipwayError("no update is under way here")
-    content = json.loads(file.read_text())
-
-    def entry(value: dict[str, str] | None) -> Entry | None:
-        return Entry(**value) if value else None
-
-    return Journal(
-        head=content["head"],
-        version=content["version"],
-        applied=content["applied"],
-        undo=content["undo"],
-        files=[
-            FileChange(
-                each["path"],
-                entry(each["before"]),
-                entry(each["after"]),
-                {int(number): Entry(**value) for number, value in each["stages"].items()},
-            )
-            for each in content["files"]
-        ],
-    )
-
-
-def write_journal(folder: Path, journal: Journal) -> None:
-    """Write the journal; it is whole or not there."""
-    new = folder / f"{JOURNAL}.new"
-    with new.open("w") as file:
-        json.dump(asdict(journal), file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / JOURNAL)

@@ -12,7 +12,6 @@ from pathlib import Path, PurePath
 
 from slipway.accepted import Accepted, acceptance, read_accepted
 from slipway.answers import ANSWERS_FILE, read_answers
-from slipway.applying import is_file
 from slipway.errors import SlipwayError
 from slipway.git import git
 from slipway.ownership import Owner, owners
@@ -21,6 +20,7 @@ from slipway.service import Service, changed_files, committed_answers
 from slipway.source import Source, newer
 from slipway.trees import Entry, Store, Tree
 from slipway.updating import empty
+from slipway.worktree import is_file
 
 
 class State(StrEnum):
