@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from slipway import applying
@@ -278,7 +279,7 @@ def test_a_step_without_a_journal_is_noticed(prepared: Prepared, tmp_path: Path)
 
 
 def keep_no_journal() -> None:
-    applying.write_journal = lambda *_: None
+    patch.object(applying, "write_journal", lambda *_: None).start()
 
 
 def test_a_file_of_the_users_that_is_lost_is_noticed(prepared: Prepared, tmp_path: Path) -> None:
