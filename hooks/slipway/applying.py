@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -305,13 +304,5 @@ def with_index(
     service: Service, index: Path, *arguments: str, stdin: bytes = b"", fine: tuple[int, ...] = (0,)
 ) -> None:
     """Run git in the service's worktree on an index of our own."""
-    done = subprocess.run(
-        ["git", "-C", str(service.top), *arguments],
-        input=stdin,
-        env={**os.environ, "GIT_INDEX_FILE": str(index)},
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode not in fine:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise SlipwayError(f"git {arguments[0]}: {said[-1]}")
+    environment = {**os.environ, "GIT_INDEX_FILE": str(index)}
+    git(service.top, *arguments, fine=fine, stdin=stdin, environment=environment)

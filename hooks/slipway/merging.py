@@ -246,13 +246,13 @@ def run(
     base = store.commit(planned.base, branch=sides.base_label)
     store.commit(planned.ours, base, branch=OURS)
     store.commit(planned.theirs, base, branch=sides.theirs_label)
-    done = store.git(
+    merged = store.git(
         "-c", "merge.conflictStyle=zdiff3", "-c", "merge.directoryRenames=false",
         "-c", "merge.renames=true", "-c", "merge.renameLimit=32767",
         "merge-tree", "--write-tree", "-z", "--no-messages", OURS, sides.theirs_label,
         fine=(0, 1),
     )  # fmt: skip
-    tree, *stages = split(done.stdout)
+    tree, *stages = split(merged)
     result = store.read(tree)
     conflicts: dict[str, dict[int, Entry]] = {}
     for stage in stages:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,34 +74,25 @@ class Store:
         fine: tuple[int, ...] = (0,),
         index: str = "index",
         worktree: Path | None = None,
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run git on the store; what it prints and its exit code."""
+    ) -> bytes:
+        """Run git on the store and return what it prints."""
         environment = {**self.environment, "GIT_INDEX_FILE": str(self.folder / index)}
         if worktree is not None:
             environment["GIT_WORK_TREE"] = str(worktree)
-        done = subprocess.run(
-            ["git", *arguments],
-            input=stdin,
-            env=environment,
-            cwd=worktree or self.folder,
-            capture_output=True,
-            check=False,
+        return git(
+            worktree or self.folder, *arguments, fine=fine, stdin=stdin, environment=environment
         )
-        if done.returncode not in fine:
-            said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-            raise SlipwayError(f"git {arguments[0]}: {said[-1]}")
-        return done
 
     def add_folder(self, folder: Path) -> dict[str, Entry]:
         """Store every file of a folder, ignored ones included, byte by byte."""
         index = f"index-{folder.name}"
         self.git("add", "--all", "--force", ".", index=index, worktree=folder)
-        listed = self.git("ls-files", "--stage", "-z", index=index).stdout
+        listed = self.git("ls-files", "--stage", "-z", index=index)
         return dict(parse_entry(line) for line in split(listed))
 
     def read(self, tree: str) -> dict[str, Entry]:
         """Return the files of a tree that git knows by this name; submodules among them."""
-        listed = self.git("ls-tree", "-r", "-z", "--full-tree", tree).stdout
+        listed = self.git("ls-tree", "-r", "-z", "--full-tree", tree)
         files = {}
         for line in split(listed):
             facts, path = line.split("\t", 1)
@@ -115,13 +105,13 @@ class Store:
         index = self.folder / "index-write"
         index.unlink(missing_ok=True)
         self.git("update-index", "-z", "--index-info", stdin=index_info(tree), index=index.name)
-        return self.git("write-tree", "--missing-ok", index=index.name).stdout.decode().strip()
+        return self.git("write-tree", "--missing-ok", index=index.name).decode().strip()
 
     def commit(self, tree: Tree, *parents: str, branch: str) -> str:
         """Store a commit of a tree under a branch's name, which conflict markers then show."""
         options = [part for parent in parents for part in ("-p", parent)]
         made = self.git("commit-tree", self.write(tree), "-m", branch, *options)
-        commit = made.stdout.decode().strip()
+        commit = made.decode().strip()
         self.git("update-ref", f"refs/heads/{branch}", commit)
         return commit
 
@@ -130,7 +120,7 @@ class Store:
         wanted = list(dict.fromkeys(names))
         if not wanted:
             return {}
-        data = self.git("cat-file", "--batch", stdin="\n".join(wanted).encode() + b"\n").stdout
+        data = self.git("cat-file", "--batch", stdin="\n".join(wanted).encode() + b"\n")
         found, position = {}, 0
         for name in wanted:
             end = data.index(b"\n", position)
@@ -145,22 +135,16 @@ class Store:
     def add(self, content: bytes) -> str:
         """Store a file's content and return its name."""
         made = self.git("hash-object", "-w", "--stdin", "--no-filters", stdin=content)
-        return made.stdout.decode().strip()
+        return made.decode().strip()
 
     def hash_files(self, folder: Path, paths: Iterable[str]) -> list[str]:
         """Store files of the service's worktree as git would commit them; their names in order."""
         listed = "".join(f"{path}\n" for path in paths).encode(errors="surrogateescape")
         environment = {**os.environ, "GIT_OBJECT_DIRECTORY": str(self.folder / "objects")}
-        done = subprocess.run(
-            ["git", "-C", str(folder), "hash-object", "-w", "--stdin-paths"],
-            input=listed,
-            env=environment,
-            capture_output=True,
-            check=False,
+        names = git(
+            folder, "hash-object", "-w", "--stdin-paths", stdin=listed, environment=environment
         )
-        if done.returncode != 0:
-            raise SlipwayError(f"git hash-object: {done.stderr.decode(errors='replace').strip()}")
-        return done.stdout.decode().split()
+        return names.decode().split()
 
     def renames(self, before: str, after: str) -> dict[str, str]:
         """Return which files of a commit have another name in a second one, old to new."""
@@ -168,7 +152,7 @@ class Store:
             "diff-tree", "-r", "-z", "--find-renames=50%", "-l0", "--no-rename-empty",
             "--diff-filter=R",
             "--name-status", before, after,
-        ).stdout  # fmt: skip
+        )  # fmt: skip
         parts = split(listed)
         return {parts[i + 1]: parts[i + 2] for i in range(0, len(parts), 3)}
 
@@ -178,7 +162,7 @@ class Store:
             "-c", "core.quotePath=false", "diff-tree", "-r", "-p", "--find-renames",
             "--no-color", self.write(before), self.write(after),
         )  # fmt: skip
-        return done.stdout.decode(errors="replace")
+        return done.decode(errors="replace")
 
 
 def refuse_old_git(folder: Path) -> None:

@@ -12,6 +12,7 @@ from slipway.maintainers.answer_sets import ANSWER_SETS, EVERYTHING
 from slipway.maintainers.purposes import PURPOSES
 from slipway.ownership import Owner, owners
 from slipway.rendering import render, repository_root, snapshot
+from slipway.source import questions
 
 from tests.maintenance.conftest import Repository
 
@@ -129,7 +130,7 @@ def test_every_answer_set_renders(tmp_path: Path) -> None:
 
 def test_the_answer_sets_have_every_choice() -> None:
     """A reader of render-diff sees a change behind any choice."""
-    asked = reference.questions(settings(repository_root()))
+    asked = questions(settings(repository_root()))
     defaults = {
         name: question["default"] for name, question in asked.items() if "default" in question
     }

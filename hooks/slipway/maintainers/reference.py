@@ -23,6 +23,7 @@ from slipway.maintainers.answer_sets import EVERYTHING, Answers
 from slipway.maintainers.purposes import PURPOSES
 from slipway.ownership import owners
 from slipway.rendering import render, snapshot
+from slipway.source import questions
 
 FOLDER = Path("docs", "reference")
 EXAMPLE: Answers = {"service_name": "signups"}
@@ -110,15 +111,6 @@ def commands_page() -> str:
 
 
 # QUESTIONS ------------------------------------------------------------------
-
-
-def questions(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the questions that a person can be asked, in their order."""
-    return {
-        name: question
-        for name, question in settings.items()
-        if not name.startswith("_") and question.get("when") is not False
-    }
 
 
 def questions_page(template: Path, settings: Mapping[str, Any], scratch: Path) -> str:
