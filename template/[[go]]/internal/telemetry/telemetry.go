@@ -728,11 +728,15 @@ func Transport(base http.RoundTripper) http.RoundTripper {
 // The service's own -----------------------------------------------------------------------------
 
 // Span traces a call to a store; the function that it returns ends the span, with the call's error.
-func Span(ctx context.Context, system, operation, collection string) (context.Context, func(error)) {
+// With the store's host it shows, as server.address, which of several stores was asked.
+func Span(ctx context.Context, system, operation, collection string, host ...string) (context.Context, func(error)) {
 	name := operation
 	attributes := []attribute.KeyValue{
 		attribute.String("db.system.name", system),
 		attribute.String("db.operation.name", operation),
+	}
+	for _, one := range host {
+		attributes = append(attributes, attribute.String("server.address", one))
 	}
 	if collection != "" {
 		name += " " + collection

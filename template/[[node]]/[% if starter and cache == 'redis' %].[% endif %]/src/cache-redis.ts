@@ -27,11 +27,13 @@ export const fromEnvironment: OpenCache = (env, store) => {
 export class CachedStore implements Store {
 	readonly #store: Store;
 	readonly #redis: RedisClientType;
+	readonly #host: string;
 	#pausedUntil = Number.NEGATIVE_INFINITY;
 	#warnedAt = Number.NEGATIVE_INFINITY;
 
 	constructor(store: Store, cacheUrl: URL, passwordFile?: string) {
 		this.#store = store;
+		this.#host = cacheUrl.hostname;
 		const options: RedisClientOptions = {
 			url: cacheUrl.href,
 			disableOfflineQueue: true,
@@ -115,6 +117,7 @@ export class CachedStore implements Store {
 		const attributes = {
 			"db.system.name": "redis",
 			"db.operation.name": operation,
+			"server.address": this.#host,
 		};
 		try {
 			return await span(operation, attributes, () =>

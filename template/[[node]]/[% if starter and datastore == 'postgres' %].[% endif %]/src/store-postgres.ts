@@ -43,10 +43,12 @@ export function connectionSettings(env: Environment): ConnectionSettings {
 export class PostgresStore implements Store {
 	readonly #pool: pg.Pool;
 	readonly #password: () => Promise<string>;
+	readonly #host: string;
 	#reachable = true;
 
 	constructor(settings: ConnectionSettings) {
 		this.#password = settings.password;
+		this.#host = settings.host ?? "";
 		this.#pool = new pg.Pool({
 			...settings,
 			application_name: "app",
@@ -110,6 +112,7 @@ export class PostgresStore implements Store {
 			"db.system.name": "postgresql",
 			"db.operation.name": operation,
 			"db.collection.name": "signups",
+			"server.address": this.#host,
 		};
 		try {
 			const rows = await span(`${operation} signups`, attributes, async () => {

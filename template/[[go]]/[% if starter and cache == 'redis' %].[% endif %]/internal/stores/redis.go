@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ func init() { cached = OpenCached }
 type Cached struct {
 	signups.Store
 	redis       *redis.Client
+	host        string
 	pausedUntil atomic.Int64 // in nanoseconds since 1970, as the next
 	warnedAt    atomic.Int64
 }
@@ -74,7 +76,8 @@ func OpenCached(env settings.Environment, store signups.Store) (signups.Store, e
 		}
 	}
 	logging.Disable() // its own warnings name hosts and repeat for each attempt
-	return &Cached{Store: store, redis: redis.NewClient(options)}, nil
+	host, _, _ := net.SplitHostPort(options.Addr)
+	return &Cached{Store: store, redis: redis.NewClient(options), host: host}, nil
 }
 
 // Close closes both.
@@ -130,7 +133,7 @@ func (c *Cached) keep(ctx context.Context, signup signups.Signup, how redis.SetA
 
 // ask traces a call, bounds it, and remembers that the cache is broken.
 func (c *Cached) ask(ctx context.Context, operation string, call func(context.Context) error) error {
-	ctx, end := telemetry.Span(ctx, "redis", operation, "")
+	ctx, end := telemetry.Span(ctx, "redis", operation, "", c.host)
 	bounded, cancel := context.WithTimeout(ctx, redisTime)
 	err := call(bounded)
 	cancel()

@@ -30,6 +30,7 @@ func init() { open = OpenPostgres }
 // Postgres keeps sign-ups in the table that migrations/ describes.
 type Postgres struct {
 	pool        *pgxpool.Pool
+	host        string
 	places      chan struct{} // of those who have a connection or wait for one
 	unreachable atomic.Bool
 }
@@ -59,7 +60,8 @@ func OpenPostgres(env settings.Environment) (signups.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Postgres{pool: pool, places: make(chan struct{}, mostConnections+mostWaitingForOne)}, nil
+	places := make(chan struct{}, mostConnections+mostWaitingForOne)
+	return &Postgres{pool: pool, host: config.ConnConfig.Host, places: places}, nil
 }
 
 // The driver's own text holds the URL.
@@ -139,7 +141,7 @@ var errBusy = errors.New("too many wait for a connection")
 
 // ask traces a call, bounds it, and turns the errors of a store that is away into ErrUnreachable.
 func (p *Postgres) ask(ctx context.Context, operation string, within time.Duration, call func(context.Context) error) error {
-	ctx, end := telemetry.Span(ctx, "postgresql", operation, "signups")
+	ctx, end := telemetry.Span(ctx, "postgresql", operation, "signups", p.host)
 	err := errBusy
 	select {
 	case p.places <- struct{}{}:

@@ -2,7 +2,9 @@
 
 import logging
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -46,6 +48,7 @@ class CachedStore:
 
     def __init__(self, store: Store, cache_url: str, password_file: Path | None = None) -> None:
         self._store = store
+        self._host = urlsplit(cache_url).hostname or ""
         self._redis = Redis.from_url(
             cache_url,
             credential_provider=_PasswordFile(password_file) if password_file else None,
@@ -95,7 +98,7 @@ class CachedStore:
         if self._paused():
             return None
         try:
-            with telemetry.span("GET", {"db.system.name": "redis", "db.operation.name": "GET"}):
+            with self._span("GET"):
                 value = await self._redis.get(_key(signup_id))
             return Signup.model_validate_json(value) if value is not None else None
         except ValidationError:  # written by another version of the service
@@ -106,12 +109,20 @@ class CachedStore:
 
     async def _keep(self, signup: Signup, *, only_if_absent: bool) -> None:
         try:
-            with telemetry.span("SET", {"db.system.name": "redis", "db.operation.name": "SET"}):
+            with self._span("SET"):
                 await self._redis.set(
                     _key(signup.id), signup.model_dump_json(), ex=TTL_SECONDS, nx=only_if_absent
                 )
         except _BROKEN as error:
             self._broken(error)
+
+    def _span(self, operation: str) -> AbstractContextManager[None]:
+        attributes = {
+            "db.system.name": "redis",
+            "db.operation.name": operation,
+            "server.address": self._host,
+        }
+        return telemetry.span(operation, attributes)
 
     def _paused(self) -> bool:
         return time.monotonic() < self._paused_until

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
@@ -58,6 +59,7 @@ class PostgresStore:
                 "application_name": "app",
             }
 
+        self._host = urlsplit(database_url).hostname or ""
         self._reachable = True
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
             database_url,
@@ -126,6 +128,7 @@ class PostgresStore:
             "db.system.name": "postgresql",
             "db.operation.name": operation,
             "db.collection.name": "signups",
+            "server.address": self._host,
         }
         span = telemetry.span(f"{operation} signups", attributes) if operation else nullcontext()
         try:
