@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 
@@ -16,15 +15,21 @@ from tests.engines.progress import Progress
 def install(names: Sequence[str]) -> None:
     """Install what is not there, then throw the Go caches away if nothing is left to build."""
     progress = Progress()
-    with cache.alone(lambda: progress.say("engines", "another make engines runs: waiting for it")):
+    with cache.building(lambda: all(one.recipe.installed() for one in catalogue.ENGINES)):
         for engine in catalogue.chosen(names):
-            if engine.recipe.installed():
-                progress.say(engine.name, f"here: {engine.recipe.version()}")
-                continue
-            engine.recipe.install(progress)
-            progress.say(engine.name, f"installed: {engine.recipe.version()}")
-        if all(engine.recipe.installed() for engine in catalogue.ENGINES):
-            shutil.rmtree(cache.build_folder(), ignore_errors=True)
+            _install(engine, progress)
+
+
+def _install(engine: catalogue.Engine, progress: Progress) -> None:
+    def wait() -> None:
+        progress.say(engine.name, "another make engines installs it: waiting")
+
+    with cache.alone(engine.name, wait):
+        if engine.recipe.installed():
+            progress.say(engine.name, f"here: {engine.recipe.version()}")
+            return
+        engine.recipe.install(progress)
+        progress.say(engine.name, f"installed: {engine.recipe.version()}")
 
 
 def status() -> None:

