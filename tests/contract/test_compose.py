@@ -222,7 +222,7 @@ def test_a_port_in_use_is_one_line_that_names_it(
         said = one.make("up", check=False)
         assert f"127.0.0.1:{one.port}" in said
         assert "already" in said or "in use" in said
-        assert "try PUBLISHED_PORT=9090 make up" in said
+        assert "try PUBLISHED_PORT=8090 make up" in said
 
 
 def answers(url: str) -> bool:
