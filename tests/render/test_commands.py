@@ -26,16 +26,28 @@ def refusal(
     return [line for line in done.stderr.splitlines() if not line.startswith("make: *** [")]
 
 
-@pytest.mark.parametrize("name", ["", "prod", "..", "dev staging", "%", "dev/changes", "$(x)"])
+WRONG = ("prod", "..", "dev staging", "%", "dev/changes")
+
+
+# Without an environment, the alert is for this machine.
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *(("manifests", name) for name in ("", "$(x)", *WRONG)),
+        *(("alert-test", name) for name in WRONG),
+    ],
+)
 def test_a_wrong_environment_is_one_line_that_names_the_right_ones(
-    service: Path, name: str
+    service: Path, command: str, name: str
 ) -> None:
-    said = refusal(service, "manifests", f"ENV={name}")
+    said = refusal(service, command, f"ENV={name}")
     assert len(said) == 1
     assert said[0].endswith("is not an environment; take one of: dev staging production")
 
 
-@pytest.mark.parametrize("command", ["up", "observe", "dev", "down", "logs", "test", "lock"])
+@pytest.mark.parametrize(
+    "command", ["up", "observe", "dev", "down", "logs", "test", "lock", "rules-test"]
+)
 def test_a_missing_docker_is_one_line_that_says_what_to_install(
     service: Path, tmp_path: Path, command: str
 ) -> None:
@@ -43,6 +55,15 @@ def test_a_missing_docker_is_one_line_that_says_what_to_install(
     assert len(said) == 1
     assert "docker is not on the PATH: install Docker Engine" in said[0]
     assert not (service / ".local").exists()
+
+
+@pytest.mark.parametrize("command", ["alert-test", "alert-review"])
+def test_a_missing_interpreter_is_one_line_that_says_what_to_install(
+    service: Path, tmp_path: Path, command: str
+) -> None:
+    said = refusal(service, command, environment={"PATH": str(tmp_path)})
+    assert len(said) == 1
+    assert "python3 is not on the PATH: install version 3.9" in said[0]
 
 
 def test_make_alone_lists_every_command(service: Path) -> None:

@@ -12,8 +12,8 @@ KNOWN = {
     "template/_partials/pins.yaml": "the versions of the bases",
 }
 
-# Runs the template's own command, whatever the stack.
-OF_THE_TEMPLATE = re.compile(r"(?m)^uvx = .*$")
+# Run the template's own command and the script for alerts, whatever the stack.
+OF_THE_TEMPLATE = re.compile(r"(?m)^(?:uvx|interpreter) = .*$")
 
 # A word of English too.
 SPELLED = {"go": r"golang|go\.mod|go\.sum|go build"}
