@@ -77,6 +77,7 @@ class Engine:
 FOLDER = Path(__file__).parent
 DOCKER = Docker()
 IMAGES = Images(DOCKER)
+OBSERVERS = observing.ObserverImages(DOCKER)
 QUERIES = Queries()
 
 ENGINES: tuple[Engine, ...] = (
@@ -112,6 +113,12 @@ ENGINES: tuple[Engine, ...] = (
     Engine("dashboard-linter", "dashboards keep the rules", observing.DASHBOARD_LINTER),
     Engine("loki", "logs are kept and found", observing.LOKI_SERVER),
     Engine("logcli", "queries of logs are valid", observing.LOGCLI),
+    Engine(
+        "observers",
+        "what watches a service runs beside it",
+        OBSERVERS,
+        needs=("docker", *(one.name for pair in observing.PROGRAMS.values() for one in pair)),
+    ),
     Engine("queries", "queries of traces and logs are well formed", QUERIES),
     Engine("telemetrygen", "telemetry of no service arrives", observing.TELEMETRYGEN),
 )

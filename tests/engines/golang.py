@@ -140,7 +140,9 @@ class GoProgram:
     @property
     def source(self) -> str:
         """Return the module that holds the package, as go.mod requires it: `PATH vVERSION`."""
-        required = re.findall(r"^(?:require |\t)(\S+ v\S+)$", self._read("go.mod"), re.MULTILINE)
+        required: list[str] = re.findall(
+            r"^(?:require |\t)(\S+ v\S+)$", self._read("go.mod"), re.MULTILINE
+        )
         holds = [one for one in required if f"{self.package}/".startswith(f"{one.split()[0]}/")]
         return max(holds, key=len)
 

@@ -98,7 +98,7 @@ def pytest_terminal_summary(
         return
     terminalreporter.section("engines")
     for name, found in report():
-        terminalreporter.write_line(f"{name:<12} {found}")
+        terminalreporter.write_line(f"{name:<16} {found}")
 
 
 def report() -> Iterator[tuple[str, str]]:
@@ -109,7 +109,7 @@ def report() -> Iterator[tuple[str, str]]:
         else:
             yield engine.name, f"missing: {engine.proves} was not shown; run make engines"
     if catalogue.DOCKER.installed():
-        for image in sorted(catalogue.IMAGES.stand_ins()):
+        for image in sorted(catalogue.IMAGES.stand_ins() | catalogue.OBSERVERS.stand_ins()):
             yield "stand-in", image
 
 

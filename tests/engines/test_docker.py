@@ -99,11 +99,21 @@ def test_an_internal_network_has_no_way_out(docker: Docker) -> None:
     assert "Network is unreachable" not in answers[False]
 
 
-@pytest.mark.parametrize("image", standins.catalogue(), ids=lambda image: image.image)
-def test_a_stand_in_says_that_it_is_one(docker: Docker, image: standins.StandIn) -> None:
+@pytest.mark.engine("observers")
+@pytest.mark.parametrize(
+    ("made", "image"),
+    [
+        pytest.param(recipe, image, id=image.image)
+        for recipe in (catalogue.IMAGES, catalogue.OBSERVERS)
+        for image in recipe.images()
+    ],
+)
+def test_a_stand_in_says_that_it_is_one(
+    docker: Docker, made: standins.Images, image: standins.StandIn
+) -> None:
     labels = docker.inspect(image.image)["Config"].get("Labels") or {}
     if standins.LABEL in labels:
-        assert labels[standins.LABEL] == catalogue.IMAGES.digest()
+        assert labels[standins.LABEL] == made.digest()
 
 
 def test_compose_and_buildx_are_there(docker: Docker) -> None:

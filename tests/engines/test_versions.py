@@ -34,9 +34,11 @@ def test_the_collectors_parts_are_of_one_release() -> None:
         assert re.search(rf"^\t(?:require )?{re.escape(part)}$", modules, re.MULTILINE), part
 
 
-def test_the_template_and_the_tests_use_the_same_collector() -> None:
+def test_the_template_and_the_tests_use_the_same_programs() -> None:
     pins = standins.template_pins()
     assert pins["collector"] == version("collector")
+    for name in observing.PROGRAMS:
+        assert pins[name].removeprefix("v") == version(name)
     assert version("uv").startswith(f"{pins['uv']}.")
 
 
@@ -78,9 +80,16 @@ def test_grammars_are_locked_at_their_pin(name: str) -> None:
     assert all("integrity" in one for path, one in locked.items() if path)
 
 
-@pytest.mark.parametrize("image", standins.catalogue(), ids=lambda image: image.image)
-def test_every_base_image_has_a_target(image: standins.StandIn) -> None:
-    dockerfile = (standins.FOLDER / "Dockerfile").read_text()
+@pytest.mark.parametrize(
+    ("recipe", "image"),
+    [
+        pytest.param(recipe, image, id=image.image)
+        for recipe in (catalogue.IMAGES, catalogue.OBSERVERS)
+        for image in recipe.images()
+    ],
+)
+def test_every_image_has_a_target(recipe: standins.Images, image: standins.StandIn) -> None:
+    dockerfile = (recipe.folder / "Dockerfile").read_text()
     assert re.search(rf"^FROM \S+ AS {image.target}$", dockerfile, re.MULTILINE)
 
 
