@@ -10,7 +10,7 @@ RUN := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(UV) run --locked
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test engines bench check format locks docs render-diff release
+.PHONY: help demo test engines bench check format locks dashboards docs render-diff release
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: $(UV) ## format the Python code and sort its imports
 
 locks: $(UV) ## write the lock files of the rendered services anew
 	@$(RUN) python -m slipway.maintainers locks
+
+dashboards: $(UV) ## write the dashboards of the rendered services anew
+	@$(RUN) python -m slipway.maintainers dashboards
 
 docs: $(UV) ## write the generated pages of docs/reference anew
 	@$(RUN) python -m slipway.maintainers reference

@@ -60,6 +60,23 @@ def reference(
 
 
 @app.command()
+def dashboards(
+    check: Annotated[bool, typer.Option(help="Write nothing; fail on a stale dashboard")] = False,
+) -> None:
+    """Write the dashboards of the rendered services anew."""
+    # Only this command needs Grafana's SDK.
+    from slipway.maintainers.dashboards import refuse_stale as refuse_stale_dashboards
+    from slipway.maintainers.dashboards import write as write_dashboards
+
+    root = repository_root()
+    if check:
+        refuse_stale_dashboards(root / "template")
+    else:
+        for file in write_dashboards(root / "template"):
+            typer.echo(f"{file.relative_to(root)} written")
+
+
+@app.command()
 def locks(
     check: Annotated[bool, typer.Option(help="Write nothing; fail on a stale lock file")] = False,
     upgrade: Annotated[bool, typer.Option(help="Take the newest versions allowed")] = False,
