@@ -12,12 +12,18 @@ from slipway.errors import SlipwayError
 
 from tests.engines import catalogue
 from tests.engines.docker import daemon
+from tests.engines.fixtures import backends
 from tests.engines.fixtures import collector as collectors
 from tests.engines.fixtures.docker import Docker
 
 REQUIRE = "SLIPWAY_REQUIRE_ENGINES"
 # A test that uses one of these fixtures needs the engine even if nobody marked it.
-FIXTURES = {"docker": "docker", "collector": "collector", "run_collector": "collector"}
+FIXTURES = {
+    "docker": ("docker",),
+    "collector": ("collector",),
+    "run_collector": ("collector",),
+    "run_backends": backends.NEEDS,
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,7 +50,7 @@ def _is_worker(config: pytest.Config) -> bool:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark tests by the fixtures they use, so that `-m "not engine"` leaves out every one."""
-    used = {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
+    used = {one for name in getattr(item, "fixturenames", ()) for one in FIXTURES.get(name, ())}
     if missing := used - set(_needed(item)):
         item.add_marker(pytest.mark.engine(*sorted(missing)))
 
@@ -172,6 +178,31 @@ def collector(run_collector: RunCollector) -> Iterator[collectors.Collector]:
     """Give a collector that keeps everything it receives, for one test."""
     with run_collector() as running:
         yield running
+
+
+class RunBackends(Protocol):
+    """What the fixture `run_backends` gives."""
+
+    def __call__(
+        self, service: Path, setup: backends.Setup | None = None
+    ) -> AbstractContextManager[backends.Backends]:
+        """Run everything behind a rendered service for the block."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def run_backends(tmp_path_factory: pytest.TempPathFactory) -> RunBackends:
+    """Give a function that runs a service's collector, Prometheus, Alertmanager and Loki."""
+    require(*backends.NEEDS)
+    addresses = _addresses()
+
+    def run(
+        service: Path, setup: backends.Setup | None = None
+    ) -> AbstractContextManager[backends.Backends]:
+        folder = tmp_path_factory.mktemp("backends")
+        return backends.running(service, folder, setup, addresses=addresses)
+
+    return run
 
 
 def _addresses() -> Sequence[str]:
