@@ -29,7 +29,7 @@ import yaml
 from tests.contract.recording import environment
 from tests.engines import observing
 from tests.engines.collector import Collector as CollectorRecipe
-from tests.engines.fixtures.docker import Container, Docker
+from tests.engines.fixtures.docker import CommandError, Container, Docker
 
 READY_WITHIN = 30
 # How long Prometheus takes a series for alive after its last sample, unless it is told otherwise.
@@ -107,20 +107,22 @@ def outside_strings(expression: str, change: Callable[[str], str]) -> str:
 
 @dataclass
 class Surroundings:
-    """The service's flags and its upstream, whose faults a test turns on and off.
+    """The service's flags, its upstream and the store of traces, with faults to turn on and off.
 
     Attributes:
         closed_every: each so many-th sign-up finds that a flag has closed sign-ups, which the
             service answers with 503; 0 is none.
         slow_every: each so many-th sign-up meets a slow upstream; 0 is none.
         seconds: how slow it is.
-        port: where both are served.
+        refuses_traces: whether the store of traces is out of order.
+        port: where all of it is served.
 
     """
 
     closed_every: int = 0
     slow_every: int = 0
     seconds: float = 0.8
+    refuses_traces: bool = False
     port: int = 0
     _asked: int = 0
     _told: int = 0
@@ -128,7 +130,7 @@ class Surroundings:
 
     @property
     def url(self) -> str:
-        """Return the address of both, as a container sees it."""
+        """Return the address of all of it, as a container sees it."""
         return f"http://host.docker.internal:{self.port}"
 
     def closed(self) -> bool:
@@ -184,7 +186,7 @@ def serving(address: str, answer: Callable[[str, bytes], tuple[int, Any]]) -> It
 
 @contextlib.contextmanager
 def surroundings(address: str) -> Iterator[Surroundings]:
-    """Serve flags (by OFREP) and an upstream."""
+    """Serve flags (by OFREP), an upstream, and stores of traces and logs that keep nothing."""
     here = Surroundings()
 
     def answer(path: str, _: bytes) -> tuple[int, Any]:
@@ -192,9 +194,11 @@ def surroundings(address: str) -> Iterator[Surroundings]:
             key = path.rpartition("/")[2]
             value = not here.closed() if key == "signups-open" else False
             return 200, {"key": key, "value": value, "reason": "STATIC", "variant": str(value)}
-        if here.slow():
-            time.sleep(here.seconds)
-        return 201, {}
+        if path == "/signups":
+            if here.slow():
+                time.sleep(here.seconds)
+            return 201, {}
+        return (503 if path == "/v1/traces" and here.refuses_traces else 200), {}
 
     with serving(address, answer) as port:
         here.port = port
@@ -240,7 +244,7 @@ class Traffic:
                 connection = connection or _connection(self.address())
                 self._send(connection, signs_up=self.signs_up and sent % 4 == 0)
                 sent += 1
-            except (OSError, http.client.HTTPException, AssertionError):
+            except (OSError, http.client.HTTPException, CommandError):
                 # It is down, which some tests are about.
                 connection = None
                 self._over.wait(0.3)
@@ -451,8 +455,8 @@ def collector(
     gateway: str,
     telemetry: int,
     prometheus: Sequence[str],
-    variables: Mapping[str, str] | None = None,
-    last: Mapping[str, Any] | None = None,
+    elsewhere: str,
+    last: Mapping[str, Any],
 ) -> Iterator[str]:
     """Run the collector as a service has it; gives its address, as a container sees it.
 
@@ -462,20 +466,20 @@ def collector(
         gateway: the address at which containers find this machine.
         telemetry: the port at which it tells about itself.
         prometheus: who gets the metrics.
-        variables: of its environment, such as where a backend is.
+        elsewhere: who gets traces and logs.
         last: a configuration that is merged last.
 
     """
     http_port, grpc_port, health = free_ports(3)
     receivers = _write(folder / "receivers.yaml", _ends(gateway, http_port, grpc_port, prometheus))
-    with serving("127.0.0.1", lambda *_: (200, {})) as backend, program(
+    with program(
         folder,
         "collector",
         [CollectorRecipe().path,
          f"--config={service / 'observability/collector.yaml'}",
          f"--config={service / 'observability/backends.yaml'}",
          f"--config={receivers}",
-         f"--config={_write(folder / 'last.yaml', last or {})}"],
+         f"--config={_write(folder / 'last.yaml', last)}"],
         f"http://127.0.0.1:{health}",
         {
             "HEALTH_ADDRESS": f"127.0.0.1:{health}",
@@ -483,10 +487,8 @@ def collector(
             "TELEMETRY_PORT": str(telemetry),
             "QUEUE_DIRECTORY": str(folder / "queue"),
             "PROMETHEUS_URL": prometheus[0],
-            # Traces and logs are taken and forgotten.
-            "TEMPO_URL": f"http://127.0.0.1:{backend}",
-            "LOKI_URL": f"http://127.0.0.1:{backend}",
-            **(variables or {}),
+            "TEMPO_URL": elsewhere,
+            "LOKI_URL": elsewhere,
         },
     ):  # fmt: skip
         yield f"http://host.docker.internal:{http_port}"
@@ -622,6 +624,32 @@ def free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
+# The past -----------------------------------------------------------------------------------------
+
+MINUTE = UNITS["m"]
+# A series by its name and labels, and its value by how many minutes ago.
+Past = Mapping[str, Callable[[int], float]]
+
+
+def history(past: Past, factor: float, minutes: Sequence[int]) -> str:
+    """Write what was recorded so many minutes ago, in shortened time, as OpenMetrics.
+
+    Args:
+        past: each series.
+        factor: how many times faster time runs.
+        minutes: which minutes are known; the oldest comes first.
+
+    """
+    now = time.time()
+    lines: list[str] = []
+    for series, value in past.items():
+        lines.append(f"# TYPE {series.partition('{')[0]} gauge")
+        for ago in sorted(minutes, reverse=True):
+            at = now - ago * MINUTE.total_seconds() / factor
+            lines.append(f"{series} {value(ago):.6f} {at:.3f}")
+    return "\n".join([*lines, "# EOF", ""])
+
+
 # Everything together ------------------------------------------------------------------------------
 
 
@@ -660,7 +688,6 @@ def scene(
     factor: float,
     mistake: Callable[[Any], Any],
     history: str = "",
-    variables: Mapping[str, str] | None = None,
     last: Mapping[str, Any] | None = None,
 ) -> Iterator[Scene]:
     """Run an image under traffic, watched twice: by its rules, and by the same with a mistake."""
@@ -680,6 +707,7 @@ def scene(
             )
             for name, change in (("right", lambda rules: rules), ("mistaken", mistake))
         )
+        around = running.enter_context(surroundings(gateway))
         endpoint = running.enter_context(
             collector(
                 service,
@@ -687,11 +715,10 @@ def scene(
                 gateway=gateway,
                 telemetry=telemetry,
                 prometheus=[right.url, wrong.url],
-                variables=variables,
-                last=last,
+                elsewhere=f"http://{gateway}:{around.port}",
+                last=last or {},
             )
         )
-        around = running.enter_context(surroundings(gateway))
         settings = environment(
             endpoint,
             LOG_LEVEL="warn",

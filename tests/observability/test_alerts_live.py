@@ -1,0 +1,462 @@
+"""Every alert, caused by a real fault in a real service, reaches whoever it is for.
+
+Each story is one service, from health through a fault, and what arrived. All of them run at once,
+each watched twice: by the rules as they are rendered, and by the same with their thresholds out of
+reach. Time runs faster by one factor for everything, see live.py.
+
+`make alerts` tells the stories of every stack; otherwise they are those of one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.contract.conftest import Build, Render, built, rendered
+from tests.contract.stacks import STACKS, Stack
+from tests.engines.fixtures.docker import Docker
+from tests.observability import live
+from tests.observability.live import Arrival, Scene
+from tests.services import nothing_of_the_user, shared, template
+
+__all__ = ["built", "nothing_of_the_user", "rendered", "shared", "template"]
+
+pytestmark = pytest.mark.engine(
+    "docker", "collector", "images", "prometheus", "promtool", "alertmanager"
+)
+
+CHOSEN = os.environ.get("SLIPWAY_ALERT_STACKS", STACKS[0].name).split()
+LABELS = 'service_namespace="example",service_name="signups",deployment_environment_name="local"'
+DAY = 24 * 60
+WEEK = 7 * DAY
+QUIET = 6.0
+# What a fault may do beside what it is caused for.
+ALLOWED = {
+    "outage": {"AvailabilityBudgetBurnsFast", "AvailabilityBudgetBurnsSlowly"},
+    "slowness": {"LatencyBudgetBurnsFast", "LatencyBudgetBurnsSlowly"},
+    "slow burns": {"AvailabilityBudgetBurnsSlowly", "LatencyBudgetBurnsSlowly"},
+    "down": {"ServiceDown", "BusinessMetricStopped"},
+    "restarts": {"CrashLooping", "CollectorDropsData"},
+}
+# The alert, who hears of it, and the story in which it is caused.
+ALERTS = (
+    ("AvailabilityBudgetBurnsFast", "pager", "outage"),
+    ("LatencyBudgetBurnsFast", "pager", "slowness"),
+    ("AvailabilityBudgetBurnsSlowly", "ticket", "slow burns"),
+    ("LatencyBudgetBurnsSlowly", "ticket", "slow burns"),
+    ("ServiceDown", "pager", "down"),
+    ("BusinessMetricStopped", "ticket", "down"),
+    ("CrashLooping", "ticket", "restarts"),
+    ("CollectorDropsData", "log", "restarts"),
+    ("Watchdog", "heartbeat", "outage"),
+)
+
+
+@dataclass
+class Told:
+    """What came of a story.
+
+    Attributes:
+        arrived: what reached somebody.
+        while_healthy: the names of alerts that somebody was bothered with before any fault.
+        mistaken: what reached somebody by the rules with a mistake.
+        mistaken_saw: how many requests those had counted.
+        seconds: from the fault to the first arrival.
+        held_back: which alerts fired and were held back, by the alert that was the reason.
+
+    """
+
+    arrived: list[Arrival] = field(default_factory=list)
+    while_healthy: set[str] = field(default_factory=set)
+    mistaken: list[Arrival] = field(default_factory=list)
+    mistaken_saw: float = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    held_back: dict[str, set[str]] = field(default_factory=dict)
+
+    def names(self, *receivers: str) -> set[str]:
+        """Return which alerts arrived at some receivers."""
+        return {one.name for one in self.arrived if one.receiver in receivers}
+
+    def of(self, name: str, status: str = "firing") -> list[Arrival]:
+        """Return what arrived of one alert."""
+        return [one for one in self.arrived if (one.name, one.status) == (name, status)]
+
+
+PEOPLE = ("pager", "ticket", "log")
+
+
+# The stories --------------------------------------------------------------------------------------
+
+
+def healthy(scene: Scene, told: Told) -> None:
+    """Let the service do its work for a while; its requests are counted."""
+    until = time.monotonic() + 30
+    while not scene.judges.value("sum(service:http_server_requests:increase1m) > 0"):
+        assert time.monotonic() < until, f"no requests\n{scene.judges.explain('ServiceDown')}"
+        time.sleep(0.2)
+    time.sleep(QUIET)
+    told.while_healthy = scene.judges.on_call.names(*PEOPLE)
+
+
+def caused(scene: Scene, told: Told, name: str, within: float, fault: float) -> None:
+    """Wait until an alert has arrived; `fault` is when it began."""
+    told.seconds[name] = scene.judges.wait(name, within).at - fault
+
+
+def held_back(scene: Scene, told: Told, name: str, by: str, within: float = 20) -> None:
+    """Wait until an alert fires and is held back because of another one."""
+    until = time.monotonic() + within
+    while name not in scene.judges.silenced():
+        assert time.monotonic() < until, f"{name} is not held back\n{scene.judges.explain(name)}"
+        time.sleep(0.1)
+    told.held_back.setdefault(by, set()).add(name)
+
+
+def outage(scene: Scene, told: Told) -> None:
+    """A flag closes sign-ups, so that each of them is answered with 503, and opens them again."""
+    healthy(scene, told)
+    scene.surroundings.closed_every, fault = 1, time.monotonic()
+    caused(scene, told, "AvailabilityBudgetBurnsFast", 30, fault)
+    held_back(scene, told, "AvailabilityBudgetBurnsSlowly", "AvailabilityBudgetBurnsFast")
+    scene.surroundings.closed_every = 0
+    scene.judges.wait("AvailabilityBudgetBurnsFast", 60, status="resolved")
+
+
+def slowness(scene: Scene, told: Told) -> None:
+    """The upstream takes longer than a request may, and recovers."""
+    healthy(scene, told)
+    scene.surroundings.slow_every, fault = 1, time.monotonic()
+    caused(scene, told, "LatencyBudgetBurnsFast", 30, fault)
+    held_back(scene, told, "LatencyBudgetBurnsSlowly", "LatencyBudgetBurnsFast")
+    scene.surroundings.slow_every = 0
+    scene.judges.wait("LatencyBudgetBurnsFast", 60, status="resolved")
+
+
+def slow_burns(scene: Scene, told: Told) -> None:
+    """After a day with too many errors and half a day without, there are a few again."""
+    healthy(scene, told)
+    # 1 in 220 requests fails and 1 in 24 is slow: the budgets would last for days.
+    scene.surroundings.closed_every = 55
+    scene.surroundings.slow_every, fault = 6, time.monotonic()
+    caused(scene, told, "AvailabilityBudgetBurnsSlowly", 60, fault)
+    caused(scene, told, "LatencyBudgetBurnsSlowly", 60, fault)
+
+
+def down(scene: Scene, told: Told) -> None:
+    """Nobody signs up any more; before that is noticed the service dies, and comes back."""
+    healthy(scene, told)
+    scene.traffic.signs_up, stopped = False, time.monotonic()
+    time.sleep(45)
+    scene.container.signal("KILL")
+    caused(scene, told, "ServiceDown", 30, time.monotonic())
+    held_back(scene, told, "BusinessMetricStopped", "ServiceDown", 40)
+    assert not scene.judges.on_call.of("BusinessMetricStopped"), "it was held back"
+    scene.container.docker.run("start", scene.container.name)
+    scene.judges.wait("ServiceDown", 30, status="resolved")
+    # What was held back is heard once the reason is gone.
+    caused(scene, told, "BusinessMetricStopped", 30, stopped)
+
+
+def restarts(scene: Scene, told: Told) -> None:
+    """The store of traces is out of order, and the service dies again and again."""
+    healthy(scene, told)
+    scene.surroundings.refuses_traces, fault = True, time.monotonic()
+    caused(scene, told, "CollectorDropsData", 30, fault)
+    scene.surroundings.refuses_traces, fault = False, time.monotonic()
+    until = fault + 60
+    while not scene.judges.on_call.of("CrashLooping") and time.monotonic() < until:
+        scene.again()
+        scene.container.healthy()
+        time.sleep(4)
+    caused(scene, told, "CrashLooping", 10, fault)
+
+
+# A day with too many errors, which ended seven hours ago; the nights are quiet.
+BURNED: live.Past = {
+    f"service:http_server_requests:increase1m{{{LABELS}}}": lambda _: 4,
+    f"service:http_server_errors:increase1m{{{LABELS}}}": lambda ago: 0.02 * (ago > 7 * 60),
+    f"service:http_server_slow:increase1m{{{LABELS}}}": lambda ago: 0.2 * (ago > 7 * 60),
+}
+# Sign-ups yesterday and a week ago.
+SIGNED_UP: live.Past = {
+    f'service:business_events:increase1m{{{LABELS},metric="signups"}}': lambda _: 5,
+}
+BEFORE = [*range(DAY - 120, DAY + 120), *range(WEEK - 120, WEEK + 120)]
+# The traces' way has room for 20 spans.
+SMALL_QUEUE = {
+    "exporters": {
+        "otlp_http/tempo": {
+            "sending_queue": {"queue_size": 20, "batch": {"min_size": 10, "max_size": 10}}
+        }
+    }
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """One course of events; `factor` is how many times faster than in production time runs."""
+
+    tell: Callable[[Scene, Told], None]
+    factor: float = 30
+    past: live.Past = field(default_factory=dict)
+    minutes: tuple[int, ...] = ()
+    collector: Mapping[str, Any] = field(default_factory=dict)
+
+
+STORIES = {
+    "outage": Story(outage),
+    "slowness": Story(slowness),
+    "slow burns": Story(slow_burns, past=BURNED, minutes=tuple(range(1, 3 * DAY))),
+    "down": Story(down, factor=60, past=SIGNED_UP, minutes=tuple(BEFORE)),
+    "restarts": Story(restarts, factor=20, collector=SMALL_QUEUE),
+}
+
+
+def out_of_reach(rules: Any) -> Any:
+    """Put every alert's threshold out of reach: the factor of a burn, a count, the time to wait."""
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule and rule["alert"] != "Watchdog":
+                before = dict(rule)
+                rule["expr"] = re.sub(
+                    r"(>=?)(\s+)(\d[\d.]*)( \*)?",
+                    lambda found: f"{found[1]}{found[2]}{float(found[3]) * 1000:g}{found[4] or ''}",
+                    rule["expr"],
+                )
+                rule["expr"] = re.sub(r">(\s+)\(", r">\g<1>1000000 + (", rule["expr"])
+                if "for" in rule:
+                    rule["for"] = f"{live.duration(rule['for']).total_seconds() * 1000:.0f}s"
+                assert rule != before, f"{rule['alert']} has no threshold"
+    return rules
+
+
+@pytest.fixture(scope="module", params=CHOSEN)
+def stack(request: pytest.FixtureRequest) -> Stack:
+    return next(one for one in STACKS if one.name == request.param)
+
+
+@pytest.fixture(scope="module")
+def service(stack: Stack, rendered: Render) -> Path:
+    return rendered(stack)
+
+
+@pytest.fixture(scope="module")
+def telling(
+    docker: Docker,
+    stack: Stack,
+    service: Path,
+    built: Build,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Future[Told]]]:
+    """Tell every story, all at once."""
+    image = built(stack)
+
+    def tell(name: str, story: Story) -> Told:
+        told = Told()
+        past = live.history(story.past, story.factor, story.minutes) if story.past else ""
+        with live.scene(
+            docker,
+            image,
+            service,
+            tmp_path_factory.mktemp(name.replace(" ", "-")),
+            factor=story.factor,
+            mistake=out_of_reach,
+            history=past,
+            last=story.collector,
+        ) as scene:
+            story.tell(scene, told)
+            told.arrived = list(scene.judges.on_call.arrivals)
+            told.mistaken = list(scene.mistaken.on_call.arrivals)
+            told.mistaken_saw = (
+                scene.mistaken.value(
+                    "sum(sum_over_time(service:http_server_requests:increase1m[30d]))"
+                )
+                or 0
+            )
+        return told
+
+    with ThreadPoolExecutor(len(STORIES)) as pool:
+        yield {name: pool.submit(tell, name, story) for name, story in STORIES.items()}
+
+
+Tell = Callable[[str], Told]
+
+
+@pytest.fixture(scope="module")
+def told(telling: dict[str, Future[Told]]) -> Tell:
+    """Return what came of a story, once it is over."""
+    return lambda name: telling[name].result()
+
+
+# What came of them --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "receiver", "story"), ALERTS)
+def test_an_alert_reaches_who_it_is_for(
+    told: Tell, service: Path, name: str, receiver: str, story: str
+) -> None:
+    arrived = told(story).of(name)
+    assert {one.receiver for one in arrived} == {receiver}
+    rule = rules_of(service)[name]
+    for one in arrived:
+        assert one.labels["team"] == "example"
+        assert one.labels["service_namespace"] == "example"
+        assert one.labels["service_name"] == "signups"
+        assert one.labels["severity"] == rule["labels"]["severity"]
+        assert one.labels.get("slo") == rule["labels"].get("slo")
+        assert one.annotations == rule["annotations"]
+        assert set(one.annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
+        assert "{{" not in str(rule["annotations"]), "literal: they read the same in every tool"
+        runbook = one.annotations["runbook_url"].rpartition("/")[2]
+        assert runbook == f"{name}.md"
+        assert (service / "runbooks" / runbook).is_file()
+
+
+def test_every_alert_of_the_rules_is_caused(service: Path) -> None:
+    assert {name for name, *_ in ALERTS} == set(rules_of(service))
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_healthy_service_bothers_nobody(told: Tell, story: str) -> None:
+    assert told(story).while_healthy == set()
+    assert told(story).names("heartbeat") == {"Watchdog"}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_fault_bothers_nobody_with_anything_else(told: Tell, story: str) -> None:
+    assert told(story).names(*PEOPLE) <= ALLOWED[story]
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_with_a_threshold_out_of_reach_nothing_arrives(told: Tell, story: str) -> None:
+    mistaken = told(story).mistaken
+    assert {one.name for one in mistaken} == {"Watchdog"}
+    assert told(story).mistaken_saw > 100, "the same requests were seen"
+
+
+@pytest.mark.parametrize(
+    ("name", "story"),
+    [
+        ("AvailabilityBudgetBurnsFast", "outage"),
+        ("LatencyBudgetBurnsFast", "slowness"),
+        ("ServiceDown", "down"),
+    ],
+)
+def test_a_page_is_taken_back_when_the_fault_is_over(told: Tell, name: str, story: str) -> None:
+    assert {one.receiver for one in told(story).of(name, "resolved")} == {"pager"}
+
+
+@pytest.mark.parametrize(
+    ("page", "ticket", "story"),
+    [
+        ("AvailabilityBudgetBurnsFast", "AvailabilityBudgetBurnsSlowly", "outage"),
+        ("LatencyBudgetBurnsFast", "LatencyBudgetBurnsSlowly", "slowness"),
+    ],
+)
+def test_a_page_holds_back_the_ticket_of_the_same_objective(
+    told: Tell, page: str, ticket: str, story: str
+) -> None:
+    assert told(story).held_back == {page: {ticket}}
+    assert not told(story).of(ticket)
+
+
+def test_a_service_that_is_down_holds_back_its_symptoms(told: Tell) -> None:
+    assert told("down").held_back == {"ServiceDown": {"BusinessMetricStopped"}}
+    (resolved, *_) = told("down").of("ServiceDown", "resolved")
+    assert all(one.at > resolved.at - 1 for one in told("down").of("BusinessMetricStopped"))
+
+
+def test_the_time_to_a_page_is_short(told: Tell) -> None:
+    """Of a complete outage, in the time of the tests; what it is in production is calculated."""
+    seconds = {**told("outage").seconds, **told("slowness").seconds, **told("down").seconds}
+    print({name: round(value, 1) for name, value in seconds.items()})
+    assert seconds["AvailabilityBudgetBurnsFast"] < 15
+
+
+def rules_of(service: Path) -> dict[str, dict[str, Any]]:
+    """Return the alerts of a service, by their names."""
+    found = [yaml.safe_load(file.read_text()) for file in live.rule_files(service)]
+    rules = [rule for one in found for group in one["groups"] for rule in group["rules"]]
+    return {rule["alert"]: rule for rule in rules if "alert" in rule}
+
+
+# Time ---------------------------------------------------------------------------------------------
+
+FACTOR = 30
+Parse = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def parse(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parse]:
+    """Ask Prometheus how it reads an expression."""
+    with live.judges(service, tmp_path_factory.mktemp("parser"), factor=FACTOR) as judges:
+
+        def ask(expression: str) -> Any:
+            answer = judges.prometheus.post("/api/v1/parse_query", data={"query": expression})
+            assert answer.status_code == httpx.codes.OK, answer.text
+            return answer.json()["data"]
+
+        yield ask
+
+
+def slower(tree: Any, factor: float) -> Any:
+    """Return an expression, as Prometheus has read it, with each duration made so much longer."""
+    if isinstance(tree, list):
+        return [slower(one, factor) for one in tree]
+    if not isinstance(tree, dict):
+        return tree
+    times = {"range", "offset", "step"}
+    return {
+        name: value * factor if name in times else slower(value, factor)
+        for name, value in tree.items()
+    }
+
+
+def test_every_duration_is_shortened_alike_and_nothing_else(service: Path, parse: Parse) -> None:
+    durations = 0
+    for file in live.rule_files(service):
+        before = yaml.safe_load(file.read_text())
+        after = live.scaled(before, FACTOR)
+        for old_group, new_group in zip(before["groups"], after["groups"], strict=True):
+            assert live.duration(old_group["interval"]) == FACTOR * live.duration(
+                new_group["interval"]
+            )
+            assert {**new_group, "interval": 0, "rules": 0} == {
+                **old_group,
+                "interval": 0,
+                "rules": 0,
+            }
+            for old, new in zip(old_group["rules"], new_group["rules"], strict=True):
+                assert slower(parse(new["expr"]), FACTOR) == parse(old["expr"])
+                durations += len(live.DURATION.findall(old["expr"]))
+                for name in {"for", "keep_firing_for"} & set(old):
+                    assert live.duration(old[name]) == FACTOR * live.duration(new[name])
+                rest = {"expr": 0, "for": 0, "keep_firing_for": 0}
+                assert {**new, **rest} == {**old, **rest}
+                # A number of seconds would not be shortened.
+                assert not re.search(r"\b(time|timestamp|rate|deriv)\(", old["expr"])
+    assert durations > 30
+
+
+def test_a_duration_that_is_left_alone_is_noticed(parse: Parse) -> None:
+    expression = "sum_over_time(service:x:increase1m[1h] offset 1d)"
+    forgotten = live.scaled({"expr": expression}, FACTOR)["expr"].replace("2880000ms", "1d")
+    assert "120000ms" in forgotten
+    assert slower(parse(forgotten), FACTOR) != parse(expression)
+    right = live.scaled({"expr": expression}, FACTOR)["expr"]
+    assert slower(parse(right), FACTOR) == parse(expression)
+
+
+def test_names_strings_and_numbers_keep_what_looks_like_a_duration() -> None:
+    rule = {"alert": "5m", "expr": "x:ratio_rate5m{window=\"5m\",a!='1h'} > 14.4 * 0.001"}
+    assert live.scaled(rule, FACTOR) == rule
