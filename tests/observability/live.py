@@ -7,11 +7,10 @@ addresses are replaced, and time: one factor shortens every duration alike (`sca
 from __future__ import annotations
 
 import contextlib
+import copy
 import http.client
 import json
 import re
-import signal
-import socket
 import subprocess
 import threading
 import time
@@ -23,18 +22,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-import yaml
-
 from tests.contract.recording import environment
 from tests.engines import observing
-from tests.engines.collector import Collector as CollectorRecipe
+from tests.engines.fixtures import backends as backend_programs
+from tests.engines.fixtures.backends import Backends
 from tests.engines.fixtures.docker import CommandError, Container, Docker
 
-READY_WITHIN = 30
 # How long Prometheus takes a series for alive after its last sample, unless it is told otherwise.
-LOOKBACK = timedelta(minutes=5)
+LOOKBACK = "5m"
 EXPORT_MILLISECONDS = 500
+# What is exported arrives before the next minute, which is short here.
+AT_ONCE = {
+    "exporters": {"otlp_http/prometheus": {"sending_queue": {"batch": {"flush_timeout": "100ms"}}}}
+}
 RESOURCE = "deployment.environment.name=local,service.namespace=example"
 
 # Time --------------------------------------------------------------------------------------------
@@ -265,10 +265,13 @@ def _connection(url: str) -> http.client.HTTPConnection:
 
 # Whoever is on call -------------------------------------------------------------------------------
 
+# The label of alerts that a test added to the service's own.
+MISTAKEN = "mistaken"
+
 
 @dataclass(frozen=True)
 class Arrival:
-    """One alert in one notification."""
+    """One alert in one notification; `at` is in seconds since 1970."""
 
     receiver: str
     status: str
@@ -281,347 +284,91 @@ class Arrival:
         """Return the alert's name."""
         return self.labels["alertname"]
 
-
-@dataclass
-class OnCall:
-    """Every receiver of Alertmanager, and what arrived at it."""
-
-    arrivals: list[Arrival] = field(default_factory=list)
-
-    def take(self, path: str, body: bytes) -> tuple[int, Any]:
-        """Take a notification; the path names the receiver."""
-        self.arrivals += [
-            Arrival(path[1:], one["status"], one["labels"], one["annotations"], time.monotonic())
-            for one in json.loads(body)["alerts"]
-        ]
-        return 200, {}
-
-    def of(self, name: str, status: str = "firing") -> list[Arrival]:
-        """Return what arrived of one alert."""
-        return [one for one in list(self.arrivals) if (one.name, one.status) == (name, status)]
-
-    def names(self, *receivers: str) -> set[str]:
-        """Return which alerts arrived at some receivers."""
-        return {one.name for one in list(self.arrivals) if one.receiver in receivers}
+    @property
+    def mistaken(self) -> bool:
+        """Say whether it comes from the rules with a mistake."""
+        return MISTAKEN in self.labels
 
 
-# The programs -------------------------------------------------------------------------------------
+def arrivals(backends: Backends) -> list[Arrival]:
+    """Return what arrived so far at any receiver, one for each alert of each notification."""
+    return [
+        Arrival(one.receiver, alert["status"], alert["labels"], alert["annotations"], one.at)
+        for one in backends.sink.arrived()
+        for alert in one.alerts
+    ]
 
 
-@dataclass
-class Judges:
-    """A running Prometheus and Alertmanager, and who is on call.
-
-    Attributes:
-        folder: holds their files and logs.
-        url: where Prometheus is.
-        on_call: what arrived.
-        factor: how many times faster than in production time runs.
-
-    """
-
-    folder: Path
-    url: str
-    on_call: OnCall
-    factor: float
-    prometheus: httpx.Client
-    alertmanager: httpx.Client
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """Evaluate an expression now."""
-        answer = self.prometheus.get("/api/v1/query", params={"query": expression}).json()
-        assert answer["status"] == "success", answer
-        found: list[dict[str, Any]] = answer["data"]["result"]
-        return found
-
-    def value(self, expression: str) -> float | None:
-        """Return the value of an expression that has one, or nothing."""
-        found = self.query(expression)
-        return float(found[0]["value"][1]) if found else None
-
-    def firing(self) -> set[str]:
-        """Return the alerts that fire in Prometheus, wherever they are sent."""
-        alerts = self.prometheus.get("/api/v1/alerts").json()["data"]["alerts"]
-        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
-
-    def silenced(self) -> set[str]:
-        """Return the alerts that Alertmanager holds back because another one is there."""
-        return {
-            one["labels"]["alertname"]
-            for one in self.alertmanager.get("/api/v2/alerts").json()
-            if one["status"]["inhibitedBy"]
-        }
-
-    def wait(self, name: str, within: float, *, status: str = "firing") -> Arrival:
-        """Wait until an alert arrives somewhere and return its first notification."""
-        until = time.monotonic() + within
-        while not (found := self.on_call.of(name, status)):
-            if time.monotonic() > until:
-                raise AssertionError(
-                    f"{name} is not {status} after {within:.0f} s; in Prometheus fire"
-                    f" {sorted(self.firing())}, held back are {sorted(self.silenced())}\n"
-                    f"{self.explain(name)}"
-                )
-            time.sleep(0.05)
-        return found[0]
-
-    def explain(self, name: str) -> str:
-        """Return an alert's rule and the values of the series that it names."""
-        groups = self.prometheus.get("/api/v1/rules").json()["data"]["groups"]
-        rules = [rule for group in groups for rule in group["rules"] if rule["name"] == name]
-        series = sorted(set(re.findall(r"service:\w+:\w+", str(rules))))
-        values = [f"{one} = {self.value(f'max({one})')}" for one in series]
-        troubles = {rule["lastError"] for group in groups for rule in group["rules"]
-                    if rule.get("lastError")}  # fmt: skip
-        return "\n".join([*(rule["query"] for rule in rules), *values, *sorted(troubles)])
+def firing(backends: Backends) -> set[str]:
+    """Return the alerts that fire in Prometheus, wherever they are sent."""
+    return {one["labels"]["alertname"] for one in backends.alerts() if one["state"] == "firing"}
 
 
-@contextlib.contextmanager
-def judges(
-    service: Path,
-    folder: Path,
-    *,
-    factor: float,
-    telemetry: int = 0,
-    change_rules: Callable[[Any], Any] = lambda rules: rules,
-    history: str = "",
-) -> Iterator[Judges]:
-    """Run Prometheus and Alertmanager as a service's local stack has them.
-
-    Args:
-        service: a rendered service, whose configuration the programs get.
-        folder: for their files.
-        factor: how many times faster time runs.
-        telemetry: the port at which the collector tells about itself.
-        change_rules: puts a fault into the rules.
-        history: what Prometheus knows from before it starts, as OpenMetrics.
-
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    on_call = OnCall()
-    prometheus, alertmanager = (f"127.0.0.1:{port}" for port in free_ports(2))
-    with contextlib.ExitStack() as running:
-        sink = running.enter_context(serving("127.0.0.1", on_call.take))
-        _write_rules(service, folder / "rules", factor, change_rules)
-        configuration = prometheus_configuration(service, folder, factor, alertmanager, telemetry)
-        routes = alertmanager_configuration(service, factor, f"http://127.0.0.1:{sink}")
-        if history:
-            backfill(folder / "prometheus", history)
-        # First, for an alert that finds nobody waits for the next evaluation.
-        running.enter_context(
-            program(
-                folder,
-                "alertmanager",
-                [observing.ALERTMANAGER_SERVER.path,
-                 f"--config.file={_write(folder / 'alertmanager.yaml', routes)}",
-                 f"--storage.path={folder / 'alertmanager'}",
-                 f"--web.listen-address={alertmanager}",
-                 "--cluster.listen-address="],
-                f"http://{alertmanager}/-/ready",
-            )
-        )  # fmt: skip
-        running.enter_context(
-            program(
-                folder,
-                "prometheus",
-                [observing.PROMETHEUS_SERVER.path,
-                 f"--config.file={_write(folder / 'prometheus.yaml', configuration)}",
-                 f"--storage.tsdb.path={folder / 'prometheus'}",
-                 f"--web.listen-address={prometheus}",
-                 "--web.enable-otlp-receiver",
-                 # A series that ends is missed as soon as in production, by the same factor.
-                 f"--query.lookback-delta={round(LOOKBACK / factor / UNITS['ms'])}ms",
-                 "--rules.alert.resend-delay=2s"],
-                f"http://{prometheus}/-/ready",
-            )
-        )  # fmt: skip
-        yield Judges(
-            folder,
-            f"http://{prometheus}",
-            on_call,
-            factor,
-            *(
-                running.enter_context(httpx.Client(base_url=f"http://{address}", timeout=10))
-                for address in (prometheus, alertmanager)
-            ),
-        )
-
-
-@contextlib.contextmanager
-def collector(
-    service: Path,
-    folder: Path,
-    *,
-    gateway: str,
-    telemetry: int,
-    prometheus: Sequence[str],
-    elsewhere: str,
-    last: Mapping[str, Any],
-) -> Iterator[str]:
-    """Run the collector as a service has it; gives its address, as a container sees it.
-
-    Args:
-        service: a rendered service, whose configuration it gets.
-        folder: for its files.
-        gateway: the address at which containers find this machine.
-        telemetry: the port at which it tells about itself.
-        prometheus: who gets the metrics.
-        elsewhere: who gets traces and logs.
-        last: a configuration that is merged last.
-
-    """
-    http_port, grpc_port, health = free_ports(3)
-    receivers = _write(folder / "receivers.yaml", _ends(gateway, http_port, grpc_port, prometheus))
-    with program(
-        folder,
-        "collector",
-        [CollectorRecipe().path,
-         f"--config={service / 'observability/collector.yaml'}",
-         f"--config={service / 'observability/backends.yaml'}",
-         f"--config={receivers}",
-         f"--config={_write(folder / 'last.yaml', last)}"],
-        f"http://127.0.0.1:{health}",
-        {
-            "HEALTH_ADDRESS": f"127.0.0.1:{health}",
-            "TELEMETRY_HOST": "127.0.0.1",
-            "TELEMETRY_PORT": str(telemetry),
-            "QUEUE_DIRECTORY": str(folder / "queue"),
-            "PROMETHEUS_URL": prometheus[0],
-            "TEMPO_URL": elsewhere,
-            "LOKI_URL": elsewhere,
-        },
-    ):  # fmt: skip
-        yield f"http://host.docker.internal:{http_port}"
-
-
-def _ends(
-    gateway: str, http_port: int, grpc_port: int, prometheus: Sequence[str]
-) -> dict[str, Any]:
-    """Return both ends of the collector; it hands on at once, because time runs faster."""
-    protocols = {
-        "http": {"endpoint": f"{gateway}:{http_port}"},
-        "grpc": {"endpoint": f"{gateway}:{grpc_port}"},
-    }
-    at_once = {"sending_queue": {"batch": {"flush_timeout": "100ms"}}}
-    more = {
-        f"otlp_http/prometheus-{number}": {"endpoint": f"{url}/api/v1/otlp", "compression": "gzip"}
-        for number, url in enumerate(prometheus[1:], start=2)
-    }
+def held_back(backends: Backends) -> set[str]:
+    """Return the alerts that Alertmanager holds back because another one is there."""
     return {
-        "receivers": {"otlp": {"protocols": protocols}},
-        "exporters": {"otlp_http/prometheus": at_once, **more},
-        "service": {"pipelines": {"metrics": {"exporters": ["otlp_http/prometheus", *more]}}},
+        one["labels"]["alertname"] for one in backends.notified() if one["status"]["inhibitedBy"]
     }
 
 
-def _write_rules(service: Path, folder: Path, factor: float, change: Callable[[Any], Any]) -> None:
-    """Write the rule files that a local Prometheus reads, faster."""
-    folder.mkdir()
-    for file in rule_files(service):
-        _write(folder / file.name, change(scaled(yaml.safe_load(file.read_text()), factor)))
+def wait(backends: Backends, name: str, within: float, *, status: str = "firing") -> Arrival:
+    """Wait until an alert arrives somewhere and return its first notification."""
+    until = time.monotonic() + within
+    while True:
+        for one in arrivals(backends):
+            if (one.name, one.status, one.mistaken) == (name, status, False):
+                return one
+        if time.monotonic() > until:
+            raise AssertionError(
+                f"{name} is not {status} after {within:.0f} s; in Prometheus fire"
+                f" {sorted(firing(backends))}, held back are {sorted(held_back(backends))}\n"
+                f"{explain(backends, name)}"
+            )
+        time.sleep(0.05)
 
 
-def rule_files(service: Path) -> list[Path]:
-    """Return a service's rules; the same in the form for a cluster is no rule file."""
-    files = sorted((service / "observability/rules").glob("*.yaml"))
-    return [file for file in files if file.name != "prometheus-rule.yaml"]
+def explain(backends: Backends, name: str) -> str:
+    """Return an alert's rule, the values of the series that it names, and what is wrong."""
+    rules = backends.rules()
+    queries = [rule["query"] for rule in rules if rule["name"] == name]
+    series = sorted(set(re.findall(r"(?:service|instance):\w+:\w+", str(queries))))
+    values = [f"{one} = {backends.value(f'max({one})')}" for one in series]
+    troubles = {rule["lastError"] for rule in rules if rule.get("lastError")}
+    return "\n".join([*queries[:1], *values, *sorted(troubles)])
 
 
-def prometheus_configuration(
-    service: Path, folder: Path, factor: float, alertmanager: str, telemetry: int
-) -> Any:
-    """Return the service's local configuration of Prometheus, with this chain's addresses."""
-    found = yaml.safe_load((service / "observability/local/prometheus.yaml").read_text())
-    interval = shortened(found["global"]["scrape_interval"], factor)
-    found["global"] |= dict.fromkeys(found["global"], interval)
-    found["rule_files"] = [str(folder / "rules/*.yaml")]
-    (alertmanagers,) = found["alerting"]["alertmanagers"]
-    alertmanagers["static_configs"] = [{"targets": [alertmanager]}]
-    for job in found["scrape_configs"]:
-        job["scrape_timeout"] = interval
-        for target in job["static_configs"]:
-            target["targets"] = [f"127.0.0.1:{telemetry}"]
-    return found
+# Mistakes -----------------------------------------------------------------------------------------
 
 
-def alertmanager_configuration(service: Path, factor: float, sink: str) -> Any:
-    """Return the service's local configuration of Alertmanager; its receivers are at the sink."""
-    text = (service / "observability/local/alertmanager.yaml").read_text()
-    found = scaled(yaml.safe_load(text), factor)
-    for receiver in found["receivers"]:
-        for hook in receiver["webhook_configs"]:
-            hook["url"] = sink + urlsplit(hook["url"]).path
-    return found
+def with_mistakes(rules: Any) -> Any:
+    """Add to a rule file each of its alerts again, its threshold out of reach, with a label."""
+    copies = []
+    for group in rules["groups"]:
+        alerts = [copy.deepcopy(rule) for rule in group["rules"] if "alert" in rule]
+        for rule in alerts:
+            rule["labels"] = {**rule["labels"], MISTAKEN: "true"}
+            if rule["alert"] != "Watchdog":
+                _out_of_reach(rule)
+        if alerts:
+            copies.append({**group, "name": f"{group['name']}-{MISTAKEN}", "rules": alerts})
+    return {**rules, "groups": [*rules["groups"], *copies]}
 
 
-def backfill(storage: Path, history: str) -> None:
-    """Give Prometheus a past, before it starts."""
-    storage.mkdir(parents=True)
-    file = storage.parent / "history.txt"
-    file.write_text(history)
-    done = subprocess.run(
-        [observing.PROMTOOL.path, "tsdb", "create-blocks-from", "openmetrics", file, storage],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+def _out_of_reach(rule: dict[str, Any]) -> None:
+    """Multiply what an alert compares with, the factor of a burn or a count, or its time to wait.
+
+    What grew is compared with what it was; a million is added to that.
+    """
+    before = dict(rule)
+    rule["expr"] = re.sub(
+        r"(>=?\s+)(\d[\d.]*)",
+        lambda found: f"{found[1]}{float(found[2]) * 1000:g}",
+        rule["expr"],
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@contextlib.contextmanager
-def program(
-    folder: Path,
-    name: str,
-    command: Sequence[str | Path],
-    ready: str,
-    variables: Mapping[str, str] | None = None,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program until the end of the block; it is there when an address answers 200."""
-    file = folder / f"{name}.log"
-    with file.open("wb") as log:
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={"HOME": str(folder), **(variables or {})},
-        )
-    try:
-        until = time.monotonic() + READY_WITHIN
-        while not _answers(ready):
-            running = process.poll() is None and time.monotonic() < until
-            assert running, f"{name} does not come up:\n{file.read_text()[-4000:]}"
-            time.sleep(0.1)
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=2).status_code == 200
-    return False
-
-
-def _write(file: Path, content: Any) -> Path:
-    file.write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
-    return file
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of this machine that nobody uses now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("0.0.0.0", 0))  # noqa: S104
-        return [int(one.getsockname()[1]) for one in sockets]
+    rule["expr"] = re.sub(r"(>\s+)\(", r"\g<1>1000000 + (", rule["expr"])
+    if "for" in rule:
+        rule["for"] = shortened(rule["for"], 1 / 1000)
+    assert rule != before, f"{rule['alert']} has no threshold"
 
 
 # The past -----------------------------------------------------------------------------------------
@@ -655,24 +402,14 @@ def history(past: Past, factor: float, minutes: Sequence[int]) -> str:
 
 @dataclass
 class Scene:
-    """A service with its users and surroundings, and everything that watches it.
+    """A service with its users and surroundings, and everything that watches it."""
 
-    Attributes:
-        judges: those with the service's rules.
-        mistaken: those with a fault in the same rules, which see the same.
-        container: the service.
-        surroundings: what it talks to.
-        traffic: its users.
-
-    """
-
-    judges: Judges
-    mistaken: Judges
+    backends: Backends
     container: Container
     surroundings: Surroundings
     traffic: Traffic
 
-    def again(self) -> None:
+    def restart(self) -> None:
         """Kill the service's process and start it anew."""
         self.container.signal("KILL")
         self.container.docker.run("start", self.container.name)
@@ -686,41 +423,45 @@ def scene(
     folder: Path,
     *,
     factor: float,
-    mistake: Callable[[Any], Any],
-    history: str = "",
-    last: Mapping[str, Any] | None = None,
+    past: str = "",
+    collector: Mapping[str, Any] | None = None,
 ) -> Iterator[Scene]:
-    """Run an image under traffic, watched twice: by its rules, and by the same with a mistake."""
+    """Run an image under traffic, watched by the service's rules in shortened time.
+
+    Args:
+        docker: the engine.
+        image: a production image.
+        service: the folder of the same rendered service.
+        folder: for the files of the programs.
+        factor: how many times faster time runs.
+        past: what Prometheus knows from before it starts, as OpenMetrics.
+        collector: a configuration that the collector merges last.
+
+    """
     gateway = docker.gateway()
-    (telemetry,) = free_ports(1)
+    if past:
+        backfill(folder / "prometheus", past)
     with contextlib.ExitStack() as running:
-        right, wrong = (
-            running.enter_context(
-                judges(
-                    service,
-                    folder / name,
-                    factor=factor,
-                    telemetry=telemetry,
-                    change_rules=change,
-                    history=history,
-                )
-            )
-            for name, change in (("right", lambda rules: rules), ("mistaken", mistake))
-        )
         around = running.enter_context(surroundings(gateway))
-        endpoint = running.enter_context(
-            collector(
-                service,
-                folder,
-                gateway=gateway,
-                telemetry=telemetry,
-                prometheus=[right.url, wrong.url],
-                elsewhere=f"http://{gateway}:{around.port}",
-                last=last or {},
-            )
+        setup = backend_programs.Setup(
+            # The collector tells about itself as often, by the same factor.
+            scrape_interval=shortened("15s", factor),
+            evaluation_interval=shortened("15s", factor),
+            # A series that ends is missed as soon as in production.
+            lookback=shortened(LOOKBACK, factor),
+            group_wait="",
+            group_interval="",
+            change_rules=lambda rules: with_mistakes(scaled(rules, factor)),
+            change_routes=lambda routes: scaled(routes, factor),
+            logs=False,
+            collector={**AT_ONCE, **(collector or {})},
+            environment={"TEMPO_URL": f"http://{gateway}:{around.port}"},
+        )
+        backends = running.enter_context(
+            backend_programs.running(service, folder, setup, addresses=("127.0.0.1", gateway))
         )
         settings = environment(
-            endpoint,
+            backends.endpoint_for_containers,
             LOG_LEVEL="warn",
             FLAGS_URL=around.url,
             UPSTREAM_URL=around.url,
@@ -731,4 +472,19 @@ def scene(
         container.healthy()
         traffic = Traffic(lambda: container.url)
         running.enter_context(traffic.running())
-        yield Scene(right, wrong, container, around, traffic)
+        yield Scene(backends, container, around, traffic)
+
+
+def backfill(storage: Path, past: str) -> None:
+    """Give Prometheus a past, before it starts."""
+    storage.mkdir(parents=True)
+    file = storage.parent / "past.txt"
+    file.write_text(past)
+    done = subprocess.run(
+        [observing.PROMTOOL.path, "tsdb", "create-blocks-from", "openmetrics", file, storage],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
