@@ -1,10 +1,13 @@
-"""The programs that read manifests start, and find what they are there to find."""
+"""The programs start, and find what they are there to find."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.engines import catalogue, observing
 
 Program = Callable[[str], Path]
 
@@ -61,4 +64,119 @@ def test_the_collector_validates_configurations(program: Program, tmp_path: Path
     (tmp_path / "wrong.yaml").write_text("exporters: {no_such_thing: {}}")
     assert (
         run(program("collector"), "validate", "--config=wrong.yaml", cwd=tmp_path).returncode == 1
+    )
+
+
+# -- rules, routes, dashboards and queries --------------------------------------------------------
+
+RULES = """\
+groups:
+  - name: all
+    rules:
+      - alert: Fails
+        expr: rate(errors_total[5m]) > 0
+        annotations: {summary: It fails.}
+"""
+ROUTES = """\
+route:
+  receiver: desk
+  routes: [{receiver: pager, matchers: ['severity="page"']}]
+receivers: [{name: desk}, {name: pager}]
+"""
+OBJECTIVE = """\
+version: prometheus/v1
+service: signups
+slos:
+  - name: availability
+    objective: 99.9
+    sli:
+      events:
+        error_query: sum(rate(errors_total[{{.window}}]))
+        total_query: sum(rate(requests_total[{{.window}}]))
+    alerting: {page_alert: {disable: true}, ticket_alert: {disable: true}}
+"""
+
+
+@pytest.mark.parametrize("name", [one.name for pair in observing.PROGRAMS.values() for one in pair])
+def test_it_says_its_version(name: str, program: Program, tmp_path: Path) -> None:
+    said = run(program(name), "--version", cwd=tmp_path)
+    pinned = catalogue.engine(name).recipe.version()
+    assert f"{name}, version {pinned} " in said.stdout + said.stderr
+
+
+@pytest.mark.engine("promtool")
+def test_promtool_reads_rules(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    check = (program("promtool"), "check", "rules", "--lint=all", "--lint-fatal", file)
+    file.write_text(RULES)
+    assert run(*check, cwd=tmp_path).returncode == 0
+    file.write_text(RULES.replace("[5m]", "[5]"))
+    assert run(*check, cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.engine("amtool")
+def test_amtool_reads_routes(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text(ROUTES)
+    amtool = program("amtool")
+    command = (amtool, "config", "routes", "test", f"--config.file={file}", "severity=page")
+    assert run(*command, cwd=tmp_path).stdout.strip() == "pager"
+    file.write_text(ROUTES.replace("receiver: desk", "receiver: dekc", 1))
+    assert run(amtool, "check-config", file, cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.engine("pint")
+def test_pint_finds_faults(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES.replace(" > 0", ""))
+    linted = run(program("pint"), "--offline", "--no-color", "lint", "rules.yaml", cwd=tmp_path)
+    assert "alerts/comparison" in linted.stdout + linted.stderr
+
+
+@pytest.mark.engine("sloth")
+def test_sloth_generates_rules(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "slo.yaml").write_text(OBJECTIVE)
+    done = run(program("sloth"), "generate", "-i", "slo.yaml", "-o", "rules.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "slo:sli_error:ratio_rate30d" in (tmp_path / "rules.yaml").read_text()
+
+
+@pytest.mark.engine("dashboard-linter")
+def test_the_dashboard_linter_finds_faults(program: Program, tmp_path: Path) -> None:
+    panel = {
+        "type": "timeseries",
+        "title": "errors",
+        "datasource": "$datasource",
+        "targets": [{"expr": "rate(errors_total[5m]"}],
+    }
+    dashboard = {"title": "one", "panels": [panel], "templating": {"list": []}}
+    (tmp_path / "one.json").write_text(json.dumps(dashboard))
+    linted = run(program("dashboard-linter"), "lint", "--strict", "one.json", cwd=tmp_path)
+    assert linted.returncode == 1
+    assert "could not parse expression" in linted.stdout + linted.stderr
+
+
+@pytest.mark.engine("logcli")
+def test_logcli_reads_queries_of_logs(program: Program, tmp_path: Path) -> None:
+    logcli = program("logcli")
+    for query, code in (('{a="b"} | json', 0), ('{a="b"', 1)):
+        assert run(logcli, "fmt", query, cwd=tmp_path).returncode == code
+
+
+@pytest.mark.engine("queries")
+@pytest.mark.parametrize(
+    ("language", "well", "ill"),
+    [
+        ("traceql", '{ resource.service.name = "a" && status = error } | rate()', "{ status = "),
+        ("logql", 'sum(rate({a="b"} | json | c="d" [5m]))', '{a="b"} | json |'),
+    ],
+)
+def test_grammars_tell_queries_from_others(language: str, well: str, ill: str) -> None:
+    places = catalogue.QUERIES.errors(language, [well, ill, well])
+    assert [bool(one) for one in places] == [False, True, False]
+
+
+@pytest.mark.engine("telemetrygen")
+def test_telemetrygen_says_how_it_is_used(program: Program, tmp_path: Path) -> None:
+    assert (
+        "--otlp-endpoint" in run(program("telemetrygen"), "traces", "--help", cwd=tmp_path).stdout
     )
