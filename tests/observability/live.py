@@ -207,20 +207,20 @@ def surroundings(address: str) -> Iterator[Surroundings]:
 
 @dataclass
 class Traffic:
-    """Users at a steady pace: one sign-up in four requests, the others read one that is not there.
+    """Users at a steady pace: some requests sign up, the others read a sign-up that is not there.
 
     Attributes:
         address: returns host and port of the service, which change when it starts again.
         users: each sends one request after another.
         pause: seconds between two requests of one user.
-        signs_up: whether they sign up at all.
+        sign_ups: each so many-th request is one; 0 is none.
 
     """
 
     address: Callable[[], str]
     users: int = 6
     pause: float = 0.15
-    signs_up: bool = True
+    sign_ups: int = 4
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
@@ -242,7 +242,7 @@ class Traffic:
         while not self._over.wait(self.pause):
             try:
                 connection = connection or _connection(self.address())
-                self._send(connection, signs_up=self.signs_up and sent % 4 == 0)
+                self._send(connection, signs_up=bool(self.sign_ups) and sent % self.sign_ups == 0)
                 sent += 1
             except (OSError, http.client.HTTPException, CommandError):
                 # It is down, which some tests are about.
@@ -384,14 +384,14 @@ def history(past: Past, factor: float, minutes: Sequence[int]) -> str:
     Args:
         past: each series.
         factor: how many times faster time runs.
-        minutes: which minutes are known; the oldest comes first.
+        minutes: which minutes are known, the oldest first.
 
     """
     now = time.time()
     lines: list[str] = []
     for series, value in past.items():
         lines.append(f"# TYPE {series.partition('{')[0]} gauge")
-        for ago in sorted(minutes, reverse=True):
+        for ago in minutes:
             at = now - ago * MINUTE.total_seconds() / factor
             lines.append(f"{series} {value(ago):.6f} {at:.3f}")
     return "\n".join([*lines, "# EOF", ""])
@@ -425,6 +425,7 @@ def scene(
     factor: float,
     past: str = "",
     collector: Mapping[str, Any] | None = None,
+    sign_ups: int = 4,
 ) -> Iterator[Scene]:
     """Run an image under traffic, watched by the service's rules in shortened time.
 
@@ -436,6 +437,7 @@ def scene(
         factor: how many times faster time runs.
         past: what Prometheus knows from before it starts, as OpenMetrics.
         collector: a configuration that the collector merges last.
+        sign_ups: each so many-th request is one.
 
     """
     gateway = docker.gateway()
@@ -470,7 +472,7 @@ def scene(
         )
         container = running.enter_context(docker.container(image, environment=settings))
         container.healthy()
-        traffic = Traffic(lambda: container.url)
+        traffic = Traffic(lambda: container.url, sign_ups=sign_ups)
         running.enter_context(traffic.running())
         yield Scene(backends, container, around, traffic)
 

@@ -155,7 +155,7 @@ def slow_burns(scene: Scene, told: Told) -> None:
 def down(scene: Scene, told: Told) -> None:
     """Nobody signs up any more; before that is noticed the service dies, and comes back."""
     healthy(scene, told)
-    scene.traffic.signs_up, stopped = False, time.time()
+    scene.traffic.sign_ups, stopped = 0, time.time()
     time.sleep(45)
     scene.container.signal("KILL")
     caused(scene, told, "ServiceDown", 30, time.time())
@@ -190,7 +190,7 @@ BURNED: live.Past = {
 SIGNED_UP: live.Past = {
     f'service:business_events:increase1m{{{LABELS},metric="signups"}}': lambda _: 5,
 }
-BEFORE = [*range(DAY - 120, DAY + 120), *range(WEEK - 120, WEEK + 120)]
+BEFORE = (*range(WEEK + 120, WEEK - 120, -1), *range(DAY + 120, DAY - 120, -1))
 # The traces' way has room for 20 spans.
 SMALL_QUEUE = {
     "exporters": {
@@ -217,8 +217,8 @@ class Story:
 STORIES = {
     "outage": Story(outage),
     "slowness": Story(slowness),
-    "slow burns": Story(slow_burns, past=BURNED, minutes=tuple(range(1, 3 * DAY))),
-    "down": Story(down, factor=60, past=SIGNED_UP, minutes=tuple(BEFORE)),
+    "slow burns": Story(slow_burns, past=BURNED, minutes=tuple(range(3 * DAY, 0, -1))),
+    "down": Story(down, factor=60, past=SIGNED_UP, minutes=BEFORE),
     "restarts": Story(restarts, factor=20, collector=SMALL_QUEUE),
 }
 
