@@ -37,6 +37,7 @@ _LABEL_VALUES = re.compile(
 # What stands for Grafana's own variables when a query runs outside of it.
 GLOBALS: Mapping[str, str] = {
     "__rate_interval": "1m",
+    "__auto": "1m",
     "__interval": "15s",
     "__interval_ms": "15000",
     "__range": "1h",

@@ -11,8 +11,10 @@ ROUTE = f'{INSTANCE}, http_route=~"$route"'
 POD = 'namespace="[[ service_name ]]-$environment", container="app"'
 NAMESPACE = 'namespace="[[ service_name ]]-$environment"'
 
+# Alerts about the service in this environment, and those that know no environment.
+ALERTS = 'service_name="[[ service_name ]]", deployment_environment_name=~"$environment|"'
 # Pages and tickets that fire.
-FIRING = f'ALERTS{{{SERVICE}, alertstate="firing", severity=~"page|ticket"}}'
+FIRING = f'ALERTS{{{ALERTS}, alertstate="firing", severity=~"page|ticket"}}'
 ALERTS_NOW = f"count({FIRING}) or vector(0)"
 
 DURATION = "http_server_request_duration_seconds"

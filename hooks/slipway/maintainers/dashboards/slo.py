@@ -25,7 +25,7 @@ from slipway.maintainers.dashboards.panels import (
     graph,
     listing,
 )
-from slipway.maintainers.dashboards.queries import ALERTS_NOW, DURATION, FAILED, SERVICE
+from slipway.maintainers.dashboards.queries import ALERTS, ALERTS_NOW, DURATION, FAILED, SERVICE
 
 AVAILABILITY = "((100 - slo_availability) / 100) | round(6)"
 LATENCY = "((100 - slo_latency) / 100) | round(6)"
@@ -175,7 +175,11 @@ BUDGETS = Row(
     ],
 )
 
-_BY_ROUTE = "sum by (http_request_method, http_route, http_response_status_code)"
+_BY_ROUTE = "sum by (http_request_method, http_route)"
+_BY_STATUS = "sum by (http_request_method, http_route, http_response_status_code)"
+# What fails counts against the other objective.
+_ANSWERED = f'{SERVICE}, http_response_status_code!~"5.."'
+_FAST_ENOUGH = f'{_ANSWERED}, le="[[ slo_latency_seconds ]]"'
 _ROUTE_COLUMNS = {
     "http_request_method": ("Method", "string"),
     "http_route": ("Route", "string"),
@@ -193,23 +197,24 @@ ROUTES = Row(
                 "http_response_status_code": ("Status", "string"),
                 "Value": ("Requests", "short"),
             },
-            f"{_BY_ROUTE} (increase({DURATION}_count{{{SERVICE}, {FAILED}}}[$__range])) > 0",
+            f"{_BY_STATUS} (increase({DURATION}_count{{{SERVICE}, {FAILED}}}[$__range])) > 0",
             links=FAILURES,
         ),
         listing(
             "Slow requests by route",
-            "Requests slower than [[ slo_latency_seconds ]] s within the time shown, by route.",
+            "Requests slower than [[ slo_latency_seconds ]] s within the time shown, by route; "
+            "those that failed are left out.",
             {**_ROUTE_COLUMNS, "Value": ("Requests", "short")},
-            f"sum by (http_request_method, http_route) "
-            f"(increase({DURATION}_count{{{SERVICE}}}[$__range])) "
-            f"- sum by (http_request_method, http_route) "
-            f'(increase({DURATION}_bucket{{{SERVICE}, le="[[ slo_latency_seconds ]]"}}[$__range]))',
+            f"{_BY_ROUTE} (increase({DURATION}_count{{{_ANSWERED}}}[$__range])) "
+            f"- {_BY_ROUTE} (increase({DURATION}_bucket{{{_FAST_ENOUGH}}}[$__range]))",
             links=SLOWNESS,
         ),
     ],
 )
 
-_FIRING = f'max by (alertname, severity) (ALERTS{{{SERVICE}, alertstate="firing"}})'
+# The Watchdog always fires.
+_FIRES = f'ALERTS{{{ALERTS}, alertstate="firing", severity!="none"}}'
+_FIRING = f"max by (alertname, severity) ({_FIRES})"
 _STARTS = f"({_FIRING} unless {_FIRING.replace('}', '} offset 1m')})"
 # Fires again though it had fired within the last 15 minutes.
 _AGAIN = f"({_STARTS} and max_over_time({_FIRING}[15m:1m] offset 2m))"
