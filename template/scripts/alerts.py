@@ -345,7 +345,10 @@ def read_histories(url: str, service: str, team: str) -> tuple[list[History], fl
     for group in ask("Prometheus", url, "/api/v1/rules?type=alert")["data"]["groups"]:
         for rule in group["rules"]:
             labels = rule["labels"]
-            if labels.get("team") == team and labels.get("service_name", service) == service:
+            asks = labels.get("service_name") == service or (
+                f'service_name="{service}"' in rule["query"]
+            )
+            if asks and labels.get("team") == team:
                 severity = labels.get("severity", "none")
                 histories[rule["name"]] = History(rule["name"], severity)
     samples: dict[tuple[str, str], list[float]] = {}

@@ -16,6 +16,10 @@ CHANGES = "deploy/environments/production/changes/kustomization.yaml"
 VARIABLES = "deploy/environments/production/changes/configuration.env"
 BASE_VARIABLES = "deploy/base/configuration.env"
 SETTINGS = "src/app/settings.py"
+ALERTS = "observability/rules/alerts.yaml"
+OWN_RULES = "observability/rules/own.yaml"
+OWN_TESTS = "observability/rules/tests/own.yaml"
+OWN_DASHBOARD = "observability/dashboards/own.json"
 
 # In two pieces, so that no scanner takes this file for a leak.
 AWS_KEY = "AKIA" + "Z7QLMNB3XW5RTYUK"
@@ -541,7 +545,112 @@ def parity() -> Iterator[Mutation]:
     )  # fmt: skip
 
 
+OWN_ALERT = """\
+groups:
+  - name: own
+    rules:
+      - alert: QueueIsLong
+        expr: app_queue_length > 100
+        for: 10m
+        labels: {severity: ticket, team: example}
+        annotations:
+          runbook_url: https://github.com/example/signups/blob/HEAD/runbooks/QueueIsLong.md
+"""
+FIRES = """\
+  - alert_rule_test:
+      - alertname: QueueIsLong
+        exp_alerts: [{exp_labels: {severity: ticket}}]
+"""
+QUIET = """\
+  - alert_rule_test:
+      - alertname: QueueIsLong
+        exp_alerts: []
+"""
+
+
+def own_alert(*, runbook: str, tests: str) -> dict[str, dict[str, str]]:
+    """Return an alert that a service adds, with what it brings along."""
+    return {
+        OWN_RULES: {"": OWN_ALERT},
+        "runbooks/QueueIsLong.md": {"": runbook},
+        OWN_TESTS: {"": f"rule_files: [../own.yaml]\ntests:\n{tests}"},
+    }
+
+
+def alerts() -> Iterator[Mutation]:
+    for name, edit, file, line, says in (
+        ("bracket", once(ALERTS, "expr: vector(1)", "expr: vector(1"), ALERTS, "expr: vector(1",
+         "rule 'Watchdog': ')' is missing in its expr"),
+        ("closes-nothing", once(ALERTS, "expr: vector(1)", "expr: vector(1])"), ALERTS,
+         "expr: vector(1])", "rule 'Watchdog': ']' closes nothing in its expr"),
+        ("duration", own_alert(runbook="# x\n", tests=FIRES + QUIET)
+         | once(OWN_RULES, "", OWN_ALERT.replace("for: 10m", "for: soon")),
+         OWN_RULES, "for: soon", "rule 'QueueIsLong': 'soon' is no duration"),
+        ("misspelt", once(OWN_RULES, "", "groups:\n  - name: own\n    rules:\n"
+         "      - record: job:up:sum\n        expr: sum by (job) (up)\n        fro: 5m\n"),
+         OWN_RULES, "fro: 5m", "rule 'job:up:sum' cannot have 'fro'"),
+        ("no-expression", once(OWN_RULES, "", "groups:\n  - name: own\n    rules:\n"
+         "      - record: job:up:sum\n"),
+         OWN_RULES, "- record: job:up:sum", "rule 'job:up:sum' has no expr"),
+        ("no-groups", once(OWN_RULES, "", "group:\n  - name: own\n"), OWN_RULES, "group:",
+         "this file holds no groups of rules"),
+        ("in-the-manifest",
+         once("observability/rules/prometheus-rule.yaml", "expr: vector(1)", "expr: vector('1)"),
+         "observability/rules/prometheus-rule.yaml", "expr: vector('1)", "' is not closed"),
+    ):  # fmt: skip
+        yield Mutation("rules-valid", name, edit, file, line, says)
+    labels = "severity: log\n          team: example"
+    for name, new, line, says in (
+        ("unknown", "severity: info\n          team: example", "severity: info",
+         "alert 'CollectorDropsData' has severity 'info', not page or ticket or log"),
+        ("none", "severity: none # but why\n          team: example", "severity: none # but why",
+         "alert 'CollectorDropsData' has severity 'none'"),
+        ("missing", "team: example", "- alert: CollectorDropsData", "has no severity"),
+        ("no-team", "severity: log", "- alert: CollectorDropsData", "has no team"),
+    ):  # fmt: skip
+        yield Mutation("alert-severity", name, once(ALERTS, labels, new), ALERTS, line, says)
+    url = "runbook_url: https://github.com/example/signups/blob/HEAD/runbooks/"
+    yield Mutation(
+        "alert-runbook", "another", once(ALERTS, f"{url}Watchdog.md", f"{url}watchdog.md"), ALERTS,
+        f"{url}watchdog.md", "runbook_url of 'Watchdog' does not end with runbooks/Watchdog.md",
+    )  # fmt: skip
+    yield Mutation(
+        "alert-runbook", "no-url", once(ALERTS, f"{url}Watchdog.md", "runbook: none"), ALERTS,
+        "- alert: Watchdog", "alert 'Watchdog' has no runbook_url",
+    )  # fmt: skip
+    yield Mutation(
+        "alert-runbook", "own", own_alert(runbook="\n", tests=FIRES + QUIET), OWN_RULES,
+        "- alert: QueueIsLong", "alert 'QueueIsLong' has no runbook runbooks/QueueIsLong.md",
+    )  # fmt: skip
+    for name, tests, says in (
+        ("never-quiet", FIRES, "no test expects alert 'QueueIsLong' to stay quiet"),
+        ("never-fires", QUIET, "no test expects alert 'QueueIsLong' to fire"),
+    ):
+        edit = own_alert(runbook="# QueueIsLong\n", tests=tests)
+        yield Mutation("alert-tested", name, edit, OWN_RULES, "- alert: QueueIsLong", says)
+
+
+def dashboards() -> Iterator[Mutation]:
+    for name, text, line, says in (
+        ("no-json", '{\n  "panels": x\n}\n', '"panels": x', "this is no JSON: Expecting value"),
+        ("no-panel", '{"panels": []}\n', '{"panels": []}', "the dashboard has no panel"),
+        ("another-form", '{"elements": {}}\n', '{"elements": {}}', "no dashboard in classic form"),
+    ):
+        edit = once(OWN_DASHBOARD, "", text)
+        yield Mutation("dashboards-present", name, edit, OWN_DASHBOARD, line, says)
+    source = '"datasource": {"type": "prometheus", "uid": "prometheus"}'
+    for name, line, says in (
+        ("misspelt", '"expr": "rate(http_server_request_duration_second_count[5m])"',
+         "asks for 'http_server_request_duration_second_count', which nobody emits"),
+        ("not-recorded", '"expr": "service:nothing:sum{x=\\"up\\"} / on (job) up"',
+         "panel 1 \"Own\" asks for 'service:nothing:sum'"),
+    ):  # fmt: skip
+        panel = f'{{"id": 1, "title": "Own", {source}, "targets": [{{\n{line}\n}}]}}'
+        edit = once(OWN_DASHBOARD, "", f'{{"panels": [{panel}]}}\n')
+        yield Mutation("panel-metrics", name, edit, OWN_DASHBOARD, line, says)
+
+
 MUTATIONS = (
     *images(), *users(), *health(), *resources(), *secrets(), *code(), *documents(), *stores(),
-    *parity(),
+    *parity(), *alerts(), *dashboards(),
 )  # fmt: skip

@@ -62,6 +62,10 @@ def test_a_service_that_has_nothing_passes_no_gate_by_having_nothing(tmp_path: P
         ("health-probes", DEPLOYMENT),
         ("rollback-documented", "README.md"),
         ("parity", COMPOSE),
+        ("rules-valid", "observability/rules/alerts.yaml"),
+        ("dashboards-present", "observability/dashboards/red.json"),
+        ("dashboards-present", "observability/dashboards/slo.json"),
+        ("dashboards-present", "observability/dashboards/use.json"),
     ]
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.gates import (
+    alerts,
     health,
     images,
     logs,
+    panels,
     parity,
     resources,
     rollback,
@@ -30,6 +32,8 @@ GATES: tuple[Gate, ...] = (
     *rollback.GATES,
     *stores.GATES,
     *parity.GATES,
+    *alerts.GATES,
+    *panels.GATES,
 )
 
 
