@@ -175,7 +175,7 @@ class Course:
                 content=b"{}",
                 headers=headers | {"Content-Type": f"text/{value}"},
             )
-            if re.fullmatch("[A-Za-z0-9.-]+", value):
+            if re.fullmatch("[A-Za-z0-9.-]*[A-Za-z0-9]", value):
                 host = headers | {"Host": f"{value}.example"}
                 send("canary as host", "GET", "/signups/x", by_id, headers=host)
 
