@@ -222,10 +222,8 @@ _LABELS = re.compile(
 )
 _RANGE = re.compile(r"\[[^\[\]]*\]")
 _NAME = re.compile(r"(?<![\w:.])([A-Za-z_:][\w:]*)(?!\s*\(|[\w:])")
-_WORDS = frozenset(
-    ["and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right"]
-    + ["offset", "bool", "atan2", "inf", "nan"]
-)
+_KEYWORDS = {"and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right"}
+_WORDS = frozenset({*_KEYWORDS, "offset", "bool", "atan2", "inf", "nan"})
 
 
 def metric_names(promql: str) -> frozenset[str]:
