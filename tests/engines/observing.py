@@ -55,8 +55,15 @@ ALERTMANAGER_SERVER = _alertmanager("alertmanager")
 AMTOOL = _alertmanager("amtool")
 LOKI_SERVER = _loki("loki")
 LOGCLI = _loki("logcli")
-PINT = GoProgram("pint", FOLDER / "pint", "github.com/cloudflare/pint/cmd/pint")
-SLOTH = GoProgram("sloth", FOLDER / "sloth", "github.com/slok/sloth/cmd/sloth")
+PINT = GoProgram(
+    "pint", FOLDER / "pint", "github.com/cloudflare/pint/cmd/pint", stamp="main.version"
+)
+SLOTH = GoProgram(
+    "sloth",
+    FOLDER / "sloth",
+    "github.com/slok/sloth/cmd/sloth",
+    stamp="github.com/slok/sloth/internal/info.Version",
+)
 DASHBOARD_LINTER = GoProgram(
     "dashboard-linter", FOLDER / "dashboard_linter", "github.com/grafana/dashboard-linter"
 )

@@ -120,7 +120,7 @@ def test_a_program_that_does_not_start_is_one_line(
         return rules
 
     with (
-        pytest.raises(BackendError, match=r"^prometheus ended: .*sum\(.*prometheus\.log\)$"),
+        pytest.raises(BackendError, match=r"^prometheus ended: .*rule file.*/prometheus\.log\)$"),
         run_backends(service, Setup(change_rules=broken, logs=False)),
     ):
         pass

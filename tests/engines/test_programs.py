@@ -104,13 +104,19 @@ def test_it_says_its_version(name: str, program: Program, tmp_path: Path) -> Non
     assert f"{name}, version {pinned} " in said.stdout + said.stderr
 
 
+@pytest.mark.parametrize("name", ["pint", "sloth"])
+def test_it_says_its_version_when_asked_for_it(name: str, program: Program, tmp_path: Path) -> None:
+    said = run(program(name), "version", cwd=tmp_path).stdout
+    assert said.split()[0] == catalogue.engine(name).recipe.version()
+
+
 @pytest.mark.engine("promtool")
 def test_promtool_reads_rules(program: Program, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     check = (program("promtool"), "check", "rules", "--lint=all", "--lint-fatal", file)
     file.write_text(RULES)
     assert run(*check, cwd=tmp_path).returncode == 0
-    file.write_text(RULES.replace("[5m]", "[5]"))
+    file.write_text(RULES.replace("rate(", "rat("))
     assert run(*check, cwd=tmp_path).returncode == 1
 
 
