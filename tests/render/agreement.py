@@ -226,7 +226,8 @@ def environments(service: Service) -> list[str]:
             problems.append(f"{name}: {variables}")
         if built["replicas"][0]["count"] != sizes["replicas"]:
             problems.append(f"{name}: {built['replicas']}")
-        if built["components"] != ["changes", "release"]:
+        watched = ["../../../observability"] if name in production else []
+        if built["components"] != [*watched, "changes", "release"]:
             problems.append(f"{name}: what the service changes does not come last")
         if built["namespace"] != f"{service.answers['service_name']}-{name}":
             problems.append(f"{name}: namespace {built['namespace']}")

@@ -63,6 +63,15 @@ def environments(answers: dict[str, Any]) -> list[str]:
     return [*answers.get("environments", default)]
 
 
+def by_kind(built: str) -> dict[str, Any]:
+    """Return the manifests by kind; of the ConfigMaps, the one that pods read variables from."""
+    return {
+        one["kind"]: one
+        for one in read_yaml(built)
+        if one["kind"] != "ConfigMap" or "ENVIRONMENT" in one["data"]
+    }
+
+
 @pytest.mark.engine("kustomize")
 def test_every_environment_builds_and_is_valid(services: Services) -> None:
     problems = []
@@ -85,8 +94,10 @@ def test_everything_that_is_built_carries_the_recommended_labels_and_its_namespa
     wanted = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of"}
     for environment in environments(LARGEST):
         built = read_yaml(kustomize(services(LARGEST), environment))
+        watched = {"PrometheusRule"} if environment == "production" else set()
         assert {one["kind"] for one in built} == {
-            *("ConfigMap", "Deployment", "Namespace", "Service", "ServiceAccount")
+            *("ConfigMap", "Deployment", "Namespace", "Service", "ServiceAccount"),
+            *watched,
         }
         for one in built:
             if one["kind"] == "Namespace":
@@ -99,7 +110,7 @@ def test_everything_that_is_built_carries_the_recommended_labels_and_its_namespa
 @pytest.mark.engine("kustomize")
 def test_the_pods_find_the_configuration_of_their_environment(services: Services) -> None:
     for environment in environments(LARGEST):
-        built = {one["kind"]: one for one in read_yaml(kustomize(services(LARGEST), environment))}
+        built = by_kind(kustomize(services(LARGEST), environment))
         [container] = built["Deployment"]["spec"]["template"]["spec"]["containers"]
         names = {source["configMapRef"]["name"] for source in container["envFrom"]}
         selector = built["Deployment"]["spec"]["selector"]["matchLabels"]
@@ -119,7 +130,51 @@ def test_what_the_service_changes_wins(services: Services, tmp_path: Path) -> No
     changes = service / "deploy/environments/production/changes/configuration.env"
     changes.write_text("LOG_LEVEL=error\nUPSTREAM_URL=http://billing.billing-production\n")
 
-    built = {one["kind"]: one for one in read_yaml(kustomize(service, "production"))}
+    built = by_kind(kustomize(service, "production"))
 
     assert built["ConfigMap"]["data"]["LOG_LEVEL"] == "error"
     assert built["ConfigMap"]["data"]["UPSTREAM_URL"] == "http://billing.billing-production"
+
+
+@pytest.mark.engine("kustomize")
+def test_production_brings_rules_dashboards_and_the_collector_s_configuration(
+    services: Services,
+) -> None:
+    service = services(LARGEST)
+    for environment in environments(LARGEST):
+        built = read_yaml(kustomize(service, environment))
+        maps = {one["metadata"]["name"]: one for one in built if one["kind"] == "ConfigMap"}
+        if environment != "production":
+            assert len(maps) == 1
+            continue
+        dashboards = maps["signups-dashboards"]
+        assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert dashboards["data"] == texts(service / "observability/dashboards", "*.json")
+        assert maps["signups-collector"]["data"] == {
+            name: (service / "observability" / name).read_text()
+            for name in ("backends.yaml", "collector.yaml")
+        }
+        [rules] = [one for one in built if one["kind"] == "PrometheusRule"]
+        assert {rule["alert"] for group in rules["spec"]["groups"] for rule in group["rules"]
+                if "alert" in rule} >= {"ServiceDown", "Watchdog"}  # fmt: skip
+
+
+def texts(folder: Path, pattern: str) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.glob(pattern)}
+
+
+@pytest.mark.engine("kustomize")
+def test_another_environment_brings_them_by_one_line_in_its_changes(
+    services: Services, tmp_path: Path
+) -> None:
+    service = shutil.copytree(services(LARGEST), tmp_path / "service")
+    said = (service / "observability/kustomization.yaml").read_text()
+    line = "components: [../../../../observability]"
+    assert f"# {line}\n" in said
+    changes = service / "deploy/environments/dev/changes/kustomization.yaml"
+    changes.write_text(f"{changes.read_text()}{line}\n")
+
+    kinds = [one["kind"] for one in read_yaml(kustomize(service, "dev"))]
+
+    assert kinds.count("ConfigMap") == 3
+    assert "PrometheusRule" in kinds

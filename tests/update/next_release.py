@@ -96,7 +96,7 @@ CHANGES: Mapping[str, Mapping[str, str]] = {
         "  labels:\n": "  labels:\n    app.kubernetes.io/managed-by: kustomize\n"
     },
     f"{ENVIRONMENT}/configuration.env.jinja": {"ENVIRONMENT=": "# Of this alone.\nENVIRONMENT="},
-    f"{LOCAL}/collector.yaml": {"verbosity: basic": "verbosity: normal"},
+    f"{LOCAL}/tempo.yaml": {"log_level: warn": "log_level: info"},
     f"{LOCAL}/compose.yaml.jinja": {"stop_grace_period: 10s": "stop_grace_period: 20s"},
     "template/observability/collector.yaml": {
         "      # IPv4 address\n": (

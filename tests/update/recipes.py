@@ -629,7 +629,7 @@ def beside_the_template() -> list[Recipe]:
             [
                 Lines(
                     f"{local}/compose.yaml",
-                    "    environment:\n      GOMEMLIMIT: 160MiB\n",
+                    "    environment:\n      GOMEMLIMIT: 200MiB\n",
                     "    environment:\n      GOMEMLIMIT: 320MiB\n",
                     end="\r\n",
                 )
@@ -669,9 +669,9 @@ def with_whole_files(*, renamed: bool) -> list[Recipe]:
             "renames a file that the template changes",
             [
                 Renamed(
-                    f"{local}/collector.yaml",
-                    f"{local}/exporters.yaml",
-                    brings="verbosity: normal" if renamed else "",
+                    f"{local}/tempo.yaml",
+                    f"{local}/traces.yaml",
+                    brings="log_level: info" if renamed else "",
                 )
             ],
             copier=MISSED,

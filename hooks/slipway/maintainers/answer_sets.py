@@ -20,6 +20,7 @@ ANSWER_SETS: Mapping[str, Answers] = {
     "go": {**EVERYTHING, "stack": "go"},
     "postgres": {"service_name": "signups", "datastore": "postgres"},
     "own-code": {"service_name": "signups", "starter": False, "feature_flags": False},
+    "cloudwatch": {"service_name": "signups", "logs": "cloudwatch"},
     "platform": {
         "service_name": "billing-export",
         "repository_url": "https://git.example.org/payments/billing/export",
@@ -29,6 +30,7 @@ ANSWER_SETS: Mapping[str, Answers] = {
         "environments": ["test", "europe", "america"],
         "production_environments": ["europe", "america"],
         "port": 9000,
+        "logs": "elasticsearch",
         "business_metrics": {"exports": "counter"},
     },
 }
