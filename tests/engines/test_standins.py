@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.engines import standins
+from tests.engines import catalogue, observing, standins
 from tests.engines.fixtures.docker import CommandError, Container, Docker
 
 pytestmark = pytest.mark.engine("images")
@@ -121,6 +121,42 @@ def test_the_collectors_image_runs_as_somebody_else(docker: Docker, tmp_path: Pa
     ) as container:
         assert container.inspect()["Config"]["User"] == "10001:10001"
         _until(lambda: _accepts_traces(container))
+        assert container.stop() == 0
+
+
+# How each image that watches a service is run: its command, its port, and where it says it is well.
+OBSERVERS = {
+    "prometheus": (("--config.file=/etc/given/prometheus.yaml",), 9090, "/-/ready"),
+    "alertmanager": (
+        ("--config.file=/etc/given/alertmanager.yaml", "--cluster.listen-address="),
+        9093,
+        "/-/ready",
+    ),
+    "loki": (("-config.file=/etc/given/loki.yaml",), 3100, "/ready"),
+    "tempo": (("-config.file=/etc/given/tempo.yaml",), 3200, "/ready"),
+    "grafana": ((), 3000, "/api/health"),
+    "elasticsearch": ((), 9200, "/_cluster/health"),
+}
+
+
+@pytest.mark.engine("observers")
+@pytest.mark.parametrize("target", OBSERVERS)
+def test_what_watches_a_service_gets_well(docker: Docker, service: Path, target: str) -> None:
+    command, port, path = OBSERVERS[target]
+    name = next(one.image for one in catalogue.OBSERVERS.images() if one.target == target)
+    with docker.container(
+        name,
+        *command,
+        port=port,
+        mounts={service / "observability/local": "/etc/given"},
+        # Loki keeps its data in a folder that is no volume of its image.
+        options=["--tmpfs=/loki:mode=1777", "--memory=512m", "--memory-swap=512m"],
+    ) as container:
+        _until(lambda: httpx.get(f"{container.url}{path}", trust_env=False).status_code == 200, 60)
+        answer = httpx.get(f"{container.url}{path}", trust_env=False)
+        real = target in observing.PROGRAMS
+        assert answer.headers.get("X-Stand-In") == (None if real else target)
+        assert container.execute("cat", "/proc/1/status").stdout.count("Uid:\t0\t") == 0
         assert container.stop() == 0
 
 
