@@ -16,6 +16,7 @@ CHANGES = "deploy/environments/production/changes/kustomization.yaml"
 VARIABLES = "deploy/environments/production/changes/configuration.env"
 BASE_VARIABLES = "deploy/base/configuration.env"
 SETTINGS = "src/app/settings.py"
+ROLLBACK = "runbooks/rollback.md"
 ALERTS = "observability/rules/alerts.yaml"
 OWN_RULES = "observability/rules/own.yaml"
 OWN_TESTS = "observability/rules/tests/own.yaml"
@@ -479,20 +480,15 @@ def code() -> Iterator[Mutation]:
 
 
 def documents() -> Iterator[Mutation]:
-    yield Mutation(
-        "rollback-documented", "no-heading", once("README.md", "## Roll back", "## Go home"),
-        "README.md", "# signups", "no heading on rolling back",
-    )  # fmt: skip
-    yield Mutation(
-        "rollback-documented", "in-a-fence",
-        once("README.md", "## Roll back", "```\n## Roll back\n```\n"),
-        "README.md", "# signups", "no heading on rolling back",
-    )  # fmt: skip
-    yield Mutation(
-        "rollback-documented", "empty",
-        once("README.md", "## Roll back", "## Rollback\n\n## What else"),
-        "README.md", "## Rollback", "the section on rolling back is empty",
-    )  # fmt: skip
+    heading = "# Roll back\n"
+    for name, runbook, line, says in (
+        ("no-heading", "# Go home\n", "# Go home", "no heading on rolling back"),
+        ("in-a-fence", f"```text\n{heading}```\n", "```text", "no heading on rolling back"),
+        ("empty", "# Rollback\n\n# What else\n", "# Rollback",
+         "the section on rolling back is empty"),
+    ):  # fmt: skip
+        edits = {ROLLBACK: {heading: runbook}, "README.md": {"## Roll back": "## Go home"}}
+        yield Mutation("rollback-documented", name, edits, ROLLBACK, line, says)
 
 
 def stores() -> Iterator[Mutation]:
