@@ -122,6 +122,12 @@ def held_back(scene: Scene, told: Told, name: str, by: str, within: float = 20) 
     told.held_back.setdefault(by, set()).add(name)
 
 
+def seen(scene: Scene, instances: int) -> None:
+    """Wait until so many instances of the service have reported, one after another."""
+    counted = f"count(last_over_time(instance:process:present2m[1h])) >= {instances}"
+    assert scene.backends.wait_for(lambda one: one.query(counted)), f"no instance {instances}"
+
+
 def outage(scene: Scene, told: Told) -> None:
     """A flag closes sign-ups, so that each of them is answered with 503, and opens them again."""
     healthy(scene, told)
@@ -172,11 +178,12 @@ def restarts(scene: Scene, told: Told) -> None:
     scene.surroundings.refuses_traces, fault = True, time.time()
     caused(scene, told, "CollectorDropsData", 30, fault)
     scene.surroundings.refuses_traces, fault = False, time.time()
-    until = fault + 60
-    while "CrashLooping" not in live.firing(scene.backends) and time.time() < until:
+    for instances in range(2, 8):
         scene.restart()
-        scene.container.healthy()
+        seen(scene, instances)
         time.sleep(4)
+        if "CrashLooping" in live.firing(scene.backends):
+            break
     caused(scene, told, "CrashLooping", 10, fault)
 
 
@@ -186,11 +193,11 @@ BURNED: live.Past = {
     f"service:http_server_errors:increase1m{{{LABELS}}}": lambda ago: 0.02 * (ago > 7 * 60),
     f"service:http_server_slow:increase1m{{{LABELS}}}": lambda ago: 0.2 * (ago > 7 * 60),
 }
-# Sign-ups yesterday and a week ago.
+# Sign-ups yesterday and a week ago, at the time of the story.
 SIGNED_UP: live.Past = {
     f'service:business_events:increase1m{{{LABELS},metric="signups"}}': lambda _: 5,
 }
-BEFORE = (*range(WEEK + 120, WEEK - 120, -1), *range(DAY + 120, DAY - 120, -1))
+BEFORE = (*range(WEEK + 60, WEEK - 600, -1), *range(DAY + 60, DAY - 600, -1))
 # The traces' way has room for 20 spans.
 SMALL_QUEUE = {
     "exporters": {
