@@ -151,14 +151,15 @@ def test_the_dashboard_linter_finds_faults(program: Program, tmp_path: Path) -> 
     panel = {
         "type": "timeseries",
         "title": "errors",
-        "datasource": "$datasource",
+        "datasource": {"type": "prometheus", "uid": "${datasource}"},
         "targets": [{"expr": "rate(errors_total[5m]"}],
     }
-    dashboard = {"title": "one", "panels": [panel], "templating": {"list": []}}
+    source = {"name": "datasource", "type": "datasource", "query": "prometheus"}
+    dashboard = {"title": "one", "panels": [panel], "templating": {"list": [source]}}
     (tmp_path / "one.json").write_text(json.dumps(dashboard))
     linted = run(program("dashboard-linter"), "lint", "--strict", "one.json", cwd=tmp_path)
     assert linted.returncode == 1
-    assert "could not parse expression" in linted.stdout + linted.stderr
+    assert "invalid PromQL query" in linted.stdout + linted.stderr
 
 
 @pytest.mark.engine("logcli")
