@@ -115,6 +115,8 @@ def test_a_purpose_is_one_short_line() -> None:
         ("deploy/environments/dev/namespace.yaml", Owner.TEMPLATE),
         ("deploy/environments/dev/changes/patch.yaml", Owner.SEEDED_WHEN_MISSING),
         ("deploy/flags/flags.json", Owner.SEEDED_WHEN_MISSING),
+        ("runbooks/ServiceDown.md", Owner.TEMPLATE),
+        ("runbooks/notes.md", Owner.SEEDED_WHEN_MISSING),
     ],
 )
 def test_a_file_has_one_owner(path: str, owner: Owner) -> None:

@@ -247,6 +247,7 @@ def rewrite_the_seeds(template: Path) -> None:
         *room.rglob("src/app/*.py"),
         *(template / "template").rglob("changes/*.jinja"),
         *(template / "template").rglob("flags.json.jinja"),
+        *(template / "template").rglob("runbooks/notes.md.jinja"),
     ]:
         if file.name != "telemetry.py":
             file.write_text(f"# the next release\n{file.read_text()}")
