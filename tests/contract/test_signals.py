@@ -1,8 +1,10 @@
 """Logs, traces and metrics of one course of events, as a real collector received them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from slipway.metrics import COMMON, RUNTIME, Instrument
 
 from tests.contract import checks
 from tests.contract.conftest import SERVICE, VERSION, Build
@@ -19,6 +21,22 @@ def test_signals_obey_the_contract(recording: Recording, check: checks.Check) ->
 
 def test_the_runtime_tells_about_itself(recording: Recording, stack: Stack) -> None:
     assert stack.runtime_metrics <= {metric.name for metric in recording.metrics}
+
+
+def unsent(recording: Recording, instruments: Iterable[Instrument]) -> set[str]:
+    """Return the instruments that a service did not use, or used as another kind."""
+    histograms = {metric.name: metric.kind == "histogram" for metric in recording.metrics}
+    return {one.otel for one in instruments if histograms.get(one.otel) is not one.histogram}
+
+
+def test_every_instrument_that_dashboards_know_is_sent(recording: Recording, stack: Stack) -> None:
+    assert unsent(recording, (*COMMON, *RUNTIME[stack.name])) == set()
+
+
+def test_an_instrument_that_nobody_sends_is_noticed(recording: Recording) -> None:
+    nobody_s = Instrument("process.uptime", "process_uptime_seconds_total")
+    of_another_kind = Instrument("http.server.request.duration", "http_server_request_duration")
+    assert unsent(recording, [nobody_s, of_another_kind]) == {nobody_s.otel, of_another_kind.otel}
 
 
 def test_the_outgoing_call_is_a_child_of_the_request(recording: Recording) -> None:

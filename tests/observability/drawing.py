@@ -120,12 +120,11 @@ def draw(
                 figure.text(0.006, place.bottom + 0.3 * LINE / height, panel["title"], size=9,
                             weight="bold", color=INK)  # fmt: skip
                 continue
-            asked = of_panels.get(panel["id"], [])
-            answers = [
-                source(replace(one, expression=_filled(one, chosen, window)), window)
-                for one in asked
-                if one.kind in ("prometheus", "loki")
+            asked = [
+                replace(one, expression=_filled(one, chosen, window))
+                for one in of_panels.get(panel["id"], [])
             ]
+            answers = [source(one, window) for one in asked if one.kind in ("prometheus", "loki")]
             _panel(place.axes(figure), panel, asked, answers, window)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
@@ -257,7 +256,7 @@ def _panel(
     if not answers:
         store = asked[0].kind.capitalize() if asked else "Another store"
         _note(frame, [f"{store} is asked:", *wrap(asked[0].expression if asked else "", 70)])
-    elif not any(curve.lines or curve.values for _, curve in curves):
+    elif not any(curve.lines or any(map(math.isfinite, curve.values)) for _, curve in curves):
         needs = next((query.needs for query in asked if query.needs), "")
         _note(frame, [WITHOUT_DATA[needs]])
     elif kind == "stat":
@@ -302,7 +301,10 @@ def _time_axis(inset: Axes, window: Window) -> None:
 def _curves(
     inset: Axes, panel: Mapping[str, Any], curves: Sequence[tuple[str, Curve]], window: Window
 ) -> None:
-    largest = sorted(curves, key=lambda one: -_peak(one[1]))[:MOST_CURVES]
+    finite = [one for one in curves if any(map(math.isfinite, one[1].values))]
+    # Which curves are left out when there are many depends on their heights, their colours do not.
+    high = sorted(finite, key=lambda one: -_peak(one[1]))[:MOST_CURVES]
+    largest = [one for one in finite if one in high]
     for (name, curve), colour in zip(largest, COLOURS, strict=False):
         values = [value if math.isfinite(value) else math.nan for value in curve.values]
         single = {"marker": "o", "markersize": 2} if len(values) == 1 else {}

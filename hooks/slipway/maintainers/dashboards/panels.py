@@ -105,6 +105,7 @@ def graph(
     step: str = EXPORT_INTERVAL,
     lines: Sequence[tuple[float | None, str]] = (),
     links: Sequence[DashboardLink] = (),
+    least: float | None = 0,
     most: float | None = None,
 ) -> Panel:
     """Return curves over time.
@@ -119,7 +120,8 @@ def graph(
         step: the shortest distance between two points.
         lines: horizontal lines, as value and colour, from low to high.
         links: where the panel leads.
-        most: the value at the upper end, when it is known.
+        least: the value at the lower end, when it is known.
+        most: likewise at the upper end.
 
     """
     panel = (
@@ -135,7 +137,6 @@ def graph(
         )
         .fill_opacity(10)
         .show_points(VisibilityMode.AUTO)
-        .min(0)
         .thresholds(_steps([(None, GREEN), *lines]))
         .interval(step)
     )
@@ -143,6 +144,8 @@ def graph(
         panel.thresholds_style(
             common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
         )
+    if least is not None:
+        panel.min(least)
     if most is not None:
         panel.max(most)
     _common(panel, title, description, unit, links)

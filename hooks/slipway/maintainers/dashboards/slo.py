@@ -154,12 +154,14 @@ BUDGETS = Row(
     [
         graph(
             "Budget left",
-            "What is left of the budgets of 30 days. A step down is an incident, a slope is wear.",
+            "What is left of the budgets of 30 days. A step down is an incident, a slope is wear; "
+            "below zero the objective is missed.",
             "percentunit",
             Ask(recorded("error_budget_availability:remaining_ratio"), "availability"),
             Ask(recorded("error_budget_latency:remaining_ratio"), "latency"),
             width=12,
             step=RULE_INTERVAL,
+            least=None,
             most=1,
         ),
         graph(
