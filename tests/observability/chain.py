@@ -21,6 +21,7 @@ import httpx
 
 from tests.contract.recording import Course, Exchange
 from tests.contract.stacks import Stack
+from tests.engines.fixtures import backends
 from tests.engines.fixtures.backends import Backends
 from tests.engines.fixtures.docker import Container, Docker
 from tests.product import pins
@@ -35,7 +36,7 @@ STORES = {"datastore": "postgres", "cache": "redis"}
 DATABASE = "signups"
 HEALTH = {"/livez", "/readyz", "/startupz"}
 # Longer than a client of a store may wait for it: CONNECT_SECONDS and STATEMENT_SECONDS.
-PATIENCE = 15.0
+PATIENCE = 60.0
 ERRORS = 30
 # Seconds from a request until its metric is in Prometheus: an export, the collector's batch.
 ON_THE_WAY = 4.0
@@ -151,9 +152,10 @@ def stores(docker: Docker, image: str, network: str, password: Path) -> Iterator
         ) as postgres,
         docker.container(
             f"docker.io/library/redis:{pins()['redis']}",
+            *("redis-server", "--save", ""),
             network=network,
             port=None,
-            options=["--network-alias=redis"],
+            options=["--network-alias=redis", "--user=65532"],
         ),
     ):
         ready = ("exec", postgres.name, "pg_isready", "--host=localhost", f"--username={DATABASE}")
@@ -211,7 +213,7 @@ class Surroundings:
             network=self.network,
             options=[f"--network-alias={name}"],
         ) as container:
-            container.healthy(PATIENT)
+            ready(container)
             yield container
 
     @contextlib.contextmanager
@@ -240,7 +242,31 @@ def surroundings(docker: Docker, image: str, folder: Path, endpoint: str) -> Ite
             yield around
 
 
-def play(chain: Chain, around: Surroundings) -> None:
+@contextlib.contextmanager
+def running(
+    docker: Docker, stack: Stack, service: Path, image: str, folder: Path, *, calm: float = 0
+) -> Iterator[Chain]:
+    """Run everything behind a service, and give it after everything that happens in it.
+
+    Args:
+        docker: the engine.
+        stack: the service's language.
+        service: the rendered folder.
+        image: its production image, with both stores.
+        folder: for the programs' files.
+        calm: seconds of nothing but load, before the faults and after them.
+
+    """
+    addresses = ("127.0.0.1", docker.gateway())
+    with backends.running(service, folder, addresses=addresses) as behind:
+        chain = Chain(stack, service, behind)
+        endpoint = behind.endpoint_for_containers
+        with surroundings(docker, image, folder, endpoint) as around:
+            play(chain, around, calm)
+        yield chain
+
+
+def play(chain: Chain, around: Surroundings, calm: float = 0) -> None:
     """Take the service through everything, with a release in the middle; it is gone afterwards."""
     assert around.neighbour is not None
     upstream = f"http://{NEIGHBOUR}:8080"
@@ -253,12 +279,13 @@ def play(chain: Chain, around: Surroundings) -> None:
         course.run()
         chain.exchanges = course.exchanges
         with steady(chain.tally, first.url):
+            time.sleep(calm)
             course.run_canaries()
             with around.hanging(around.neighbour):  # sign-ups wait for their time limit
                 together(4, lambda: sign_up(client))
             with around.hanging(around.postgres):
                 together(ERRORS, lambda: sign_up(client))
-            eventually_ready(first)
+            ready(first)
             chain.evaluated()
         first.stop()
     with (
@@ -268,9 +295,9 @@ def play(chain: Chain, around: Surroundings) -> None:
         # The first that this instance counts are errors.
         with around.hanging(around.postgres):
             together(ERRORS, lambda: sign_up(client))
-        eventually_ready(second)
+        ready(second)
         with steady(chain.tally, second.url):
-            time.sleep(SETTLE)
+            time.sleep(calm + SETTLE)
         chain.evaluated()
     chain.ended = time.time()
 
@@ -320,12 +347,16 @@ def steady(tally: Tally, url: str, period: float = 0.1) -> Iterator[None]:
     assert not problems, problems
 
 
-def eventually_ready(container: Container) -> None:
-    """Wait until the service can reach its stores again."""
-    ready = f"{container.url}/readyz"
-    wait_until(
-        lambda: httpx.get(ready, timeout=PATIENCE).status_code == 200, PATIENT, container.logs
-    )
+def ready(container: Container) -> None:
+    """Wait until the service can reach its stores."""
+    address = f"{container.url}/readyz"
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(address, timeout=PATIENCE).status_code == 200
+        return False
+
+    wait_until(answers, PATIENT, container.logs)
 
 
 def wait_until(

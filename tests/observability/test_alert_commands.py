@@ -337,7 +337,11 @@ def started_prometheus(
     """Start a Prometheus that remembers a past."""
     (folder / "history.txt").write_text(history(time.time(), past))
     subprocess.run(
-        [PROMTOOL.path, "tsdb", "create-blocks-from", "openmetrics", "history.txt", "data"],
+        [
+            # By default a block for every two hours, and the whole file is read for each.
+            *(PROMTOOL.path, "tsdb", "create-blocks-from", "--max-block-duration=31d"),
+            *("openmetrics", "history.txt", "data"),
+        ],
         cwd=folder,
         check=True,
         capture_output=True,

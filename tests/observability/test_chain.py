@@ -24,10 +24,10 @@ from slipway.metrics import recorded
 from tests.contract.canaries import CANARIES, found
 from tests.contract.conftest import Build, Render, built, rendered
 from tests.contract.recording import Course, environment
-from tests.contract.stacks import GO, NODE, PYTHON, STACKS, Mutation, Stack
+from tests.contract.stacks import PYTHON, STACKS, Mutation, Stack
 from tests.engines import observing
 from tests.engines.fixtures import backends
-from tests.engines.fixtures.backends import Backends, Setup
+from tests.engines.fixtures.backends import Setup
 from tests.engines.fixtures.docker import Docker
 from tests.observability import chain as chains
 from tests.observability.chain import NEIGHBOUR, SERVICE, Chain
@@ -47,9 +47,9 @@ VALUES = {**CHOSEN, "environment": chains.ENVIRONMENT}
 LOKI_LIMIT = 5000
 # The SDK of Node measures without exemplars; those of its spans are the collector's.
 EXEMPLARS = {
-    PYTHON: "http_server_request_duration_seconds_bucket",
-    GO: "http_server_request_duration_seconds_bucket",
-    NODE: "traces_span_metrics_duration_seconds_bucket",
+    "python": "http_server_request_duration_seconds_bucket",
+    "go": "http_server_request_duration_seconds_bucket",
+    "node": "traces_span_metrics_duration_seconds_bucket",
 }
 # A service that takes no care in any signal, and a collector that takes none either.
 CARELESS = (
@@ -86,23 +86,12 @@ class Start:
     folders: pytest.TempPathFactory
     ends: contextlib.ExitStack
 
-    def behind(self, service: Path, folder: Path, setup: Setup) -> Backends:
-        """Run everything behind a service."""
-        addresses = ("127.0.0.1", self.docker.gateway())
-        return self.ends.enter_context(
-            backends.running(service, folder, setup, addresses=addresses)
-        )
-
     def whole(self, stack: Stack) -> Chain:
         """Take a service of a stack, with stores and a neighbour, through everything."""
         service = self.rendered(stack, None, **chains.STORES)
         image = self.built(stack, None, **chains.STORES)
         folder = self.folders.mktemp(f"chain-{stack}")
-        chain = Chain(stack, service, self.behind(service, folder, Setup()))
-        endpoint = chain.backends.endpoint_for_containers
-        with chains.surroundings(self.docker, image, folder, endpoint) as around:
-            chains.play(chain, around)
-        return chain
+        return self.ends.enter_context(chains.running(self.docker, stack, service, image, folder))
 
     def careless(self, stack: Stack) -> Chain:
         """Send the canaries to a service that takes no care, past a collector without redaction."""
@@ -111,11 +100,16 @@ class Start:
             fault.apply(service)
         image = self.docker.build(service, target="production")
         folder = self.folders.mktemp("careless")
-        chain = Chain(stack, service, self.behind(service, folder, Setup(collector=NO_REDACTION)))
+        setup = Setup(collector=NO_REDACTION)
+        addresses = ("127.0.0.1", self.docker.gateway())
+        behind = self.ends.enter_context(
+            backends.running(service, folder, setup, addresses=addresses)
+        )
+        chain = Chain(stack, service, behind)
         variables = environment(chain.backends.endpoint_for_containers, LOG_LEVEL="info")
         chain.started = time.time()
         with self.docker.container(image, environment=variables) as container:
-            container.healthy(chains.PATIENT)
+            chains.ready(container)
             with chain.tally.client(container.url) as client:
                 Course(client).run_canaries()
             container.stop()
@@ -330,7 +324,7 @@ def test_one_trace_is_found_in_every_signal(chain: Chain) -> None:
     traces = {span.trace_id for span in chain.backends.spans()}
     assert set(chain.tally.traces) <= traces
     assert len(set(chain.tally.traces)) > 100
-    shown = exemplars(chain, EXEMPLARS[chain.stack])
+    shown = exemplars(chain, EXEMPLARS[chain.stack.name])
     assert shown, "no exemplars"
     assert shown <= traces
     one = next(iter(sorted(shown & set(chain.tally.traces))))

@@ -21,6 +21,7 @@ from tests.contract.stacks import STACKS
 from tests.engines.fixtures import backends
 from tests.engines.fixtures.backends import Backends, Setup
 from tests.engines.fixtures.docker import Container, Docker
+from tests.observability.chain import ready
 from tests.services import nothing_of_the_user, shared, template
 
 __all__ = ["built", "nothing_of_the_user", "rendered", "shared", "template"]
@@ -179,7 +180,7 @@ def stories(
 
 def through(behind: Backends, container: Container, fault: Fault, seconds: float) -> Story:
     """Take a service through a fault of so many seconds, under load."""
-    container.healthy()
+    ready(container)
     load = Load(container.url)
     most = 0.0
     with load.running():

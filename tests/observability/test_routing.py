@@ -1,5 +1,6 @@
 """Who hears of an alert: the routes of Alertmanager's configuration, and what silences what."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from tests.engines import observing
 from tests.engines.fixtures.backends import free_ports
 from tests.engines.fixtures.process import Program
 from tests.engines.fixtures.sink import Sink
+from tests.product import ROOT
 from tests.render.programs import run
 
 SERVICE = {
@@ -98,6 +100,61 @@ def test_a_route_that_is_gone_changes_who_hears(
         and receiver(spoilt, {**SERVICE, **labels}) != expected
     ]
     assert wrong
+
+
+# -- the platform's, as the documentation shows it -------------------------------------------------
+
+# Receivers of the page in the place of those on a developer's machine.
+THERE = {"pager": "pager", "ticket": "tickets", "log": "log", "heartbeat": "heartbeat"}
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the configuration that the page for platforms shows."""
+    text = (ROOT / "docs/how-to/connect-a-pager.md").read_text()
+    [block] = re.findall(r"(?ms)^```yaml\n(.*?)^```", text)
+    file = tmp_path_factory.mktemp("documented") / "alertmanager.yaml"
+    file.write_text(block)
+    return file
+
+
+@pytest.mark.engine("amtool")
+def test_alertmanager_takes_what_the_documentation_shows(documented: Path) -> None:
+    done = run([observing.AMTOOL.path, "check-config", documented])
+    assert done.returncode == 0, done.stdout + done.stderr
+    kinds = {key for one in yaml.safe_load(documented.read_text())["receivers"] for key in one}
+    assert kinds == {
+        *("name", "pagerduty_configs", "opsgenie_configs", "slack_configs"),
+        *("email_configs", "webhook_configs"),
+    }
+
+
+def test_the_documentation_shows_no_credential(documented: Path) -> None:
+    secret = re.compile(r"(?:key|password|token|api_url|url)$")
+    for one in yaml.safe_load(documented.read_text())["receivers"]:
+        for group in [value for name, value in one.items() if name != "name"]:
+            assert [name for entry in group for name in entry if secret.search(name)] == []
+
+
+@pytest.mark.engine("amtool")
+@pytest.mark.parametrize(("labels", "expected"), GOLDEN, ids=lambda one: str(one)[:60])
+def test_the_documentation_routes_alerts_as_a_service_s_own_files_do(
+    documented: Path, labels: dict[str, str], expected: str
+) -> None:
+    assert receiver(documented, {**SERVICE, **labels}) == THERE[expected]
+
+
+@pytest.mark.engine("amtool")
+def test_the_documentation_silences_what_a_service_s_own_files_do(
+    documented: Path, service: Path
+) -> None:
+    rules = [
+        yaml.safe_load(file.read_text())["inhibit_rules"]
+        for file in (documented, configuration(service))
+    ]
+    assert rules[0] == rules[1]
+    labels = {"alertname": "ServiceDown", "severity": "page", "team": "payments"}
+    assert receiver(documented, labels) == "payments-pager"
 
 
 # -- what silences what, on a running Alertmanager -------------------------------------------------
