@@ -166,6 +166,7 @@ def over_http(prometheus: str, loki: str) -> Source:
                     "step": f"{window.step:.0f}s",
                 },
                 timeout=30,
+                trust_env=False,
             )
         else:
             moment = query.instant
@@ -180,6 +181,7 @@ def over_http(prometheus: str, loki: str) -> Source:
                     ),
                 },
                 timeout=30,
+                trust_env=False,
             )
         answer.raise_for_status()
         return [_curve(one) for one in answer.json()["data"]["result"]]
