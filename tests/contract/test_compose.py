@@ -19,6 +19,10 @@ from tests.contract.stacks import Stack
 from tests.engines.fixtures.docker import Docker
 
 ALL = {"datastore": "postgres", "cache": "redis"}
+# What watches a service; each has a variable for its port.
+WATCHERS = ("COLLECTOR", "PROMETHEUS", "ALERTMANAGER", "LOKI", "TEMPO", "GRAFANA")
+# The fixture `up` runs stand-ins of their images too.
+observed = pytest.mark.engine("observers")
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Project:
     name: str
     port: int
     variables: dict[str, str] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=lambda: {one: free_port() for one in WATCHERS})
 
     @property
     def url(self) -> str:
@@ -42,7 +47,7 @@ class Project:
         return {
             "COMPOSE_PROJECT_NAME": self.name,
             "PUBLISHED_PORT": str(self.port),
-            "COLLECTOR_PORT": str(free_port()),
+            **{f"{name}_PORT": str(port) for name, port in self.ports.items()},
             **self.variables,
         }
 
@@ -87,25 +92,33 @@ def up(docker: Docker, rendered: Render, stack: Stack) -> Iterator[Project]:
         yield one
 
 
+@observed
 def test_everything_comes_up_healthy(up: Project) -> None:
     states = [json.loads(line) for line in up.compose("ps", "--all", "--format=json").splitlines()]
     running = {one["Service"]: (one["State"], one["Health"]) for one in states}
     assert running == {
+        "alertmanager": ("running", "healthy"),
         "app": ("running", "healthy"),
         "collector": ("running", ""),
         "flags": ("running", ""),
+        "grafana": ("running", "healthy"),
+        "loki": ("running", "healthy"),
         "migrate": ("exited", ""),
         "postgres": ("running", "healthy"),
+        "prometheus": ("running", "healthy"),
         "redis": ("running", "healthy"),
+        "tempo": ("running", "healthy"),
     }
 
 
+@observed
 def test_only_loopback_is_published(up: Project) -> None:
     for line in up.compose("ps", "--format=json").splitlines():
         for port in json.loads(line)["Publishers"]:
             assert port["PublishedPort"] == 0 or port["URL"] == "127.0.0.1", line
 
 
+@observed
 def test_sign_ups_outlive_the_service(up: Project) -> None:
     created = httpx.post(f"{up.url}/signups", json={"email": "ada@example.com", "plan": "paid"})
     assert created.status_code == 201
@@ -118,6 +131,7 @@ def test_sign_ups_outlive_the_service(up: Project) -> None:
     assert httpx.get(address).json() == expected
 
 
+@observed
 def test_the_cache_is_read_through_and_may_fail(up: Project) -> None:
     created = httpx.post(f"{up.url}/signups", json={"email": "ada@example.com"})
     address = up.url + created.headers["location"]
@@ -135,6 +149,7 @@ def test_the_cache_is_read_through_and_may_fail(up: Project) -> None:
         up.compose("unpause", "redis")
 
 
+@observed
 def test_a_store_that_is_out_of_reach_is_said_and_comes_back(up: Project) -> None:
     up.compose("stop", "postgres")
     try:
@@ -148,6 +163,7 @@ def test_a_store_that_is_out_of_reach_is_said_and_comes_back(up: Project) -> Non
     assert eventually(lambda: answers(f"{up.url}/readyz"), 30)
 
 
+@observed
 def test_a_migration_runs_once(up: Project) -> None:
     up.compose("run", "--rm", "migrate")
     rows = up.compose(
@@ -157,6 +173,7 @@ def test_a_migration_runs_once(up: Project) -> None:
     assert rows.strip() == "1"
 
 
+@observed
 @pytest.mark.parametrize("store", ["postgres", "redis"])
 def test_the_stores_reach_nothing_outside(up: Project, store: str) -> None:
     name = up.compose("ps", "--quiet", store).strip()
@@ -176,20 +193,45 @@ def test_the_stores_reach_nothing_outside(up: Project, store: str) -> None:
     assert "Network is unreachable" not in elsewhere.stderr, "the control cannot get out either"
 
 
-def test_telemetry_reaches_the_collector(up: Project) -> None:
+@observed
+def test_telemetry_reaches_prometheus_and_loki(up: Project) -> None:
     httpx.post(f"{up.url}/signups", json={"email": "a@example.com"})
-    seen = eventually(
-        lambda: all(
-            f'"otelcol.signal": "{signal}"' in up.compose("logs", "collector")
-            or f'"otelcol.signal":"{signal}"' in up.compose("logs", "collector")
-            for signal in ("traces", "metrics", "logs")
-        ),
-        30,
-        1,
+    requests = 'http_server_request_duration_seconds_count{deployment_environment_name="local"}'
+    questions = {
+        "PROMETHEUS": ("/api/v1/query", requests),
+        "LOKI": ("/loki/api/v1/query_range", '{service_name="signups"}'),
+    }
+    for name, (path, query) in questions.items():
+        url = f"http://127.0.0.1:{up.ports[name]}{path}"
+        seen = eventually(lambda: found(url, query), 60, 1)  # noqa: B023 - asked at once
+        assert seen, up.compose("logs", "collector")[-2000:]
+
+
+@observed
+def test_prometheus_runs_the_rules_and_hands_its_alerts_to_alertmanager(up: Project) -> None:
+    prometheus = f"http://127.0.0.1:{up.ports['PROMETHEUS']}"
+    groups = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"]
+    assert groups
+    assert {Path(group["file"]).name for group in groups} == {"alerts.yaml", "slo.yaml"}
+    assert eventually(
+        lambda: found(f"{prometheus}/api/v1/query", 'up{job="collector"} == 1'), 60, 1
     )
-    assert seen, up.compose("logs", "collector")[-2000:]
+    held = f"http://127.0.0.1:{up.ports['ALERTMANAGER']}/api/v2/alerts"
+    assert eventually(lambda: "Watchdog" in httpx.get(held).text, 90, 1)
 
 
+@observed
+def test_make_observe_says_where_everything_is(up: Project) -> None:
+    said = up.make("observe")
+    for name in ("COLLECTOR", "PROMETHEUS", "ALERTMANAGER", "GRAFANA"):
+        assert f"http://127.0.0.1:{up.ports[name]}" in said
+    password = (up.folder / ".local/grafana-password").read_text()
+    assert len(password) == 48
+    assert password not in said
+    assert password not in up.compose("--profile", "observability", "config")
+
+
+@observed
 def test_the_database_s_password_stands_in_no_file_of_the_service(up: Project) -> None:
     password = (up.folder / ".local/database-password").read_text()
     assert len(password) == 48
@@ -223,6 +265,12 @@ def test_a_port_in_use_is_one_line_that_names_it(
         assert f"127.0.0.1:{one.port}" in said
         assert "already" in said or "in use" in said
         assert "try PUBLISHED_PORT=8090 make up" in said
+
+
+def found(url: str, query: str) -> bool:
+    """Say whether a query of Prometheus or Loki has a result."""
+    answer = httpx.get(url, params={"query": query}, timeout=5)
+    return answer.status_code == 200 and bool(answer.json()["data"]["result"])
 
 
 def answers(url: str) -> bool:
