@@ -38,6 +38,8 @@ pytestmark = pytest.mark.engine(
 
 CHOSEN = os.environ.get("SLIPWAY_ALERT_STACKS", STACKS[0].name).split()
 LABELS = 'service_namespace="example",service_name="signups",deployment_environment_name="local"'
+HOUR = 3600.0
+# In minutes.
 DAY = 24 * 60
 WEEK = 7 * DAY
 QUIET = 6.0
@@ -123,9 +125,10 @@ def held_back(scene: Scene, told: Told, name: str, by: str, within: float = 20) 
 
 
 def seen(scene: Scene, instances: int) -> None:
-    """Wait until so many instances of the service have reported, one after another."""
+    """Wait until so many instances of the service have reported, and all but the last are gone."""
     counted = f"count(last_over_time(instance:process:present2m[1h])) >= {instances}"
-    assert scene.backends.wait_for(lambda one: one.query(counted)), f"no instance {instances}"
+    alone = f"{counted} and on () service:instances:count == 1"
+    assert scene.backends.wait_for(lambda one: one.query(alone), 60), f"no instance {instances}"
 
 
 def outage(scene: Scene, told: Told) -> None:
@@ -162,10 +165,10 @@ def down(scene: Scene, told: Told) -> None:
     """Nobody signs up any more; before that is noticed the service dies, and comes back."""
     healthy(scene, told)
     scene.traffic.sign_ups, stopped = 0, time.time()
-    time.sleep(45)
+    time.sleep(0.75 * HOUR / STORIES["down"].factor)
     scene.container.signal("KILL")
     caused(scene, told, "ServiceDown", 30, time.time())
-    held_back(scene, told, "BusinessMetricStopped", "ServiceDown", 40)
+    held_back(scene, told, "BusinessMetricStopped", "ServiceDown", HOUR / STORIES["down"].factor)
     scene.container.docker.run("start", scene.container.name)
     live.wait(scene.backends, "ServiceDown", 30, status="resolved")
     # What was held back is heard once the reason is gone.
@@ -176,12 +179,11 @@ def restarts(scene: Scene, told: Told) -> None:
     """The store of traces is out of order, and the service dies again and again."""
     healthy(scene, told)
     scene.surroundings.refuses_traces, fault = True, time.time()
-    caused(scene, told, "CollectorDropsData", 30, fault)
+    caused(scene, told, "CollectorDropsData", 60, fault)
     scene.surroundings.refuses_traces, fault = False, time.time()
     for instances in range(2, 8):
         scene.restart()
         seen(scene, instances)
-        time.sleep(4)
         if "CrashLooping" in live.firing(scene.backends):
             break
     caused(scene, told, "CrashLooping", 10, fault)
@@ -193,16 +195,16 @@ BURNED: live.Past = {
     f"service:http_server_errors:increase1m{{{LABELS}}}": lambda ago: 0.02 * (ago > 7 * 60),
     f"service:http_server_slow:increase1m{{{LABELS}}}": lambda ago: 0.2 * (ago > 7 * 60),
 }
-# Sign-ups yesterday and a week ago, at the time of the story.
+# Sign-ups yesterday and a week ago at the time of the story, and in the hour before it.
 SIGNED_UP: live.Past = {
     f'service:business_events:increase1m{{{LABELS},metric="signups"}}': lambda _: 5,
 }
-BEFORE = (*range(WEEK + 60, WEEK - 600, -1), *range(DAY + 60, DAY - 600, -1))
-# The traces' way has room for 20 spans.
+BEFORE = (*range(WEEK + 60, WEEK - 600, -1), *range(DAY + 60, DAY - 600, -1), *range(60, 0, -1))
+# The traces' way has room for a few seconds.
 SMALL_QUEUE = {
     "exporters": {
         "otlp_http/tempo": {
-            "sending_queue": {"queue_size": 20, "batch": {"min_size": 10, "max_size": 10}}
+            "sending_queue": {"queue_size": 500, "batch": {"min_size": 50, "max_size": 100}}
         },
         **live.AT_ONCE["exporters"],
     },
@@ -225,8 +227,8 @@ STORIES = {
     "outage": Story(outage),
     "slowness": Story(slowness),
     "slow burns": Story(slow_burns, past=BURNED, minutes=tuple(range(3 * DAY, 0, -1))),
-    "down": Story(down, factor=60, past=SIGNED_UP, minutes=BEFORE),
-    "restarts": Story(restarts, factor=20, collector=SMALL_QUEUE),
+    "down": Story(down, factor=40, past=SIGNED_UP, minutes=BEFORE),
+    "restarts": Story(restarts, factor=10, collector=SMALL_QUEUE),
 }
 
 
