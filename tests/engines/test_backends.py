@@ -46,7 +46,7 @@ def attributes(**values: str) -> list[dict[str, Any]]:
 
 def send(running: Backends, signal: str, scope: dict[str, Any]) -> None:
     """Send one scope of one signal as a service does."""
-    capital = signal.capitalize()
+    capital = "Spans" if signal == "traces" else signal.capitalize()
     one = {"resource": {"attributes": attributes(**RESOURCE)}, f"scope{capital}": [scope]}
     answer = httpx.post(
         f"{running.endpoint}/v1/{signal}", json={f"resource{capital}": [one]}, trust_env=False
