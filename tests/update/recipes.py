@@ -549,7 +549,7 @@ def recipes(answers: AnswerSet, *, renamed: bool = True) -> list[Recipe]:
 
 def beside_the_template() -> list[Recipe]:
     """Return edits of lines, by where the template changes some."""
-    base, local = "deploy/base", "observability/local"
+    base = "deploy/base"
     return [
         Recipe("edits one of several alike blocks", [Probe()], copier=MISPLACED),
         Recipe(
@@ -628,9 +628,9 @@ def beside_the_template() -> list[Recipe]:
             "edits a file and gives it Windows line ends, the template changes another line",
             [
                 Lines(
-                    f"{local}/compose.yaml",
-                    "    environment:\n      GOMEMLIMIT: 200MiB\n",
-                    "    environment:\n      GOMEMLIMIT: 320MiB\n",
+                    f"{base}/kustomization.yaml",
+                    "  - includeTemplates: true\n",
+                    "  - includeTemplates: false\n",
                     end="\r\n",
                 )
             ],
@@ -669,9 +669,9 @@ def with_whole_files(*, renamed: bool) -> list[Recipe]:
             "renames a file that the template changes",
             [
                 Renamed(
-                    f"{local}/tempo.yaml",
-                    f"{local}/traces.yaml",
-                    brings="log_level: info" if renamed else "",
+                    f"{local}/compose.yaml",
+                    f"{local}/stack.yaml",
+                    brings="stop_grace_period: 20s" if renamed else "",
                 )
             ],
             copier=MISSED,
