@@ -92,7 +92,9 @@ def test_a_complete_outage_pages_as_soon_as_calculated(
 def seconds_to_page(docker: Docker, image: str, service: Path, folder: Path) -> float:
     """Run a service that was healthy for an hour, fail every request, and wait for the page."""
     past = live.history({HEALTHY: lambda _: 60}, FACTOR, tuple(range(120, 0, -1)))
-    with live.scene(docker, image, service, folder, factor=FACTOR, past=past, sign_ups=1) as scene:
+    with live.scene(
+        docker, image, service, folder, factor=FACTOR, past=past, pace={"sign_ups": 1}
+    ) as scene:
         time.sleep(5)
         assert not [one for one in live.arrivals(scene.backends) if one.name == ALERT]
         scene.surroundings.closed_every, fault = 1, time.time()

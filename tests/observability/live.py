@@ -425,7 +425,7 @@ def scene(
     factor: float,
     past: str = "",
     collector: Mapping[str, Any] | None = None,
-    sign_ups: int = 4,
+    pace: Mapping[str, Any] | None = None,
 ) -> Iterator[Scene]:
     """Run an image under traffic, watched by the service's rules in shortened time.
 
@@ -437,7 +437,7 @@ def scene(
         factor: how many times faster time runs.
         past: what Prometheus knows from before it starts, as OpenMetrics.
         collector: a configuration that the collector merges last.
-        sign_ups: each so many-th request is one.
+        pace: of the traffic, as `Traffic` takes it.
 
     """
     gateway = docker.gateway()
@@ -472,7 +472,7 @@ def scene(
         )
         container = running.enter_context(docker.container(image, environment=settings))
         container.healthy()
-        traffic = Traffic(lambda: container.url, sign_ups=sign_ups)
+        traffic = Traffic(lambda: container.url, **(pace or {}))
         running.enter_context(traffic.running())
         yield Scene(backends, container, around, traffic)
 

@@ -117,7 +117,7 @@ def caused(scene: Scene, told: Told, name: str, within: float, fault: float) -> 
     told.seconds[name] = live.wait(scene.backends, name, within).at - fault
 
 
-def held_back(scene: Scene, told: Told, name: str, by: str, within: float = 20) -> None:
+def held_back(scene: Scene, told: Told, name: str, by: str, within: float = 60) -> None:
     """Wait until an alert fires and is held back because of another one."""
     found = scene.backends.wait_for(lambda one: name in live.held_back(one), within)
     assert found, f"{name} is not held back\n{live.explain(scene.backends, name)}"
@@ -145,7 +145,7 @@ def slowness(scene: Scene, told: Told) -> None:
     """The upstream takes longer than a request may, and recovers."""
     healthy(scene, told)
     scene.surroundings.slow_every, fault = 1, time.time()
-    caused(scene, told, "LatencyBudgetBurnsFast", 30, fault)
+    caused(scene, told, "LatencyBudgetBurnsFast", 60, fault)
     held_back(scene, told, "LatencyBudgetBurnsSlowly", "LatencyBudgetBurnsFast")
     scene.surroundings.slow_every = 0
     live.wait(scene.backends, "LatencyBudgetBurnsFast", 60, status="resolved")
@@ -189,6 +189,11 @@ def restarts(scene: Scene, told: Told) -> None:
     caused(scene, told, "CrashLooping", 10, fault)
 
 
+THREE_DAYS = tuple(range(3 * DAY, 0, -1))
+# Without a past the long windows would know no more than the short ones.
+HEALTHY: live.Past = {f"service:http_server_requests:increase1m{{{LABELS}}}": lambda _: 7}
+# Who waits for an answer asks for no other: many wait at once.
+MANY = {"users": 20, "pause": 0.5, "sign_ups": 1}
 # A day with too many errors, which ended seven hours ago; the nights are quiet.
 BURNED: live.Past = {
     f"service:http_server_requests:increase1m{{{LABELS}}}": lambda _: 4,
@@ -221,12 +226,13 @@ class Story:
     past: live.Past = field(default_factory=dict)
     minutes: tuple[int, ...] = ()
     collector: Mapping[str, Any] = field(default_factory=dict)
+    pace: Mapping[str, Any] = field(default_factory=dict)
 
 
 STORIES = {
-    "outage": Story(outage),
-    "slowness": Story(slowness),
-    "slow burns": Story(slow_burns, past=BURNED, minutes=tuple(range(3 * DAY, 0, -1))),
+    "outage": Story(outage, past=HEALTHY, minutes=THREE_DAYS),
+    "slowness": Story(slowness, past=HEALTHY, minutes=THREE_DAYS, pace=MANY),
+    "slow burns": Story(slow_burns, past=BURNED, minutes=THREE_DAYS),
     "down": Story(down, factor=40, past=SIGNED_UP, minutes=BEFORE),
     "restarts": Story(restarts, factor=10, collector=SMALL_QUEUE),
 }
@@ -264,6 +270,7 @@ def telling(
             factor=story.factor,
             past=live.history(story.past, story.factor, story.minutes) if story.past else "",
             collector=story.collector,
+            pace=story.pace,
         ) as scene:
             story.tell(scene, told)
             for one in live.arrivals(scene.backends):
