@@ -10,7 +10,7 @@ RUN := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(UV) run --locked
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test alerts engines bench check format locks dashboards docs render-diff release
+.PHONY: help demo test alerts engines bench check format locks dashboards gallery docs render-diff release
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ locks: $(UV) ## write the lock files of the rendered services anew
 
 dashboards: $(UV) ## write the dashboards of the rendered services anew
 	@$(RUN) python -m slipway.maintainers dashboards
+
+gallery: $(UV) ## draw docs/reference/gallery anew, from a real run of twelve minutes
+	@$(RUN) python -m tests.observability.gallery
 
 docs: $(UV) ## write the generated pages of docs/reference anew
 	@$(RUN) python -m slipway.maintainers reference
