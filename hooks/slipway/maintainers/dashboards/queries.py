@@ -38,5 +38,15 @@ def quantile(q: float, matchers: str, by: str = "") -> str:
     return f"histogram_quantile({q}, {buckets})"
 
 
+def counted(series: str) -> str:
+    """Return what counters grew by within the time shown.
+
+    One that is new counts whole: `increase` alone would leave out the first errors of an instance.
+    """
+    none = f"0 * last_over_time({series}[$__range])"
+    first = f"min_over_time({series}[$__range]) unless {series} offset $__range"
+    return f"((increase({series}[$__range]) or {none}) + ({first} or {none}))"
+
+
 def _sum(by: str) -> str:
     return f"sum by ({by})" if by else "sum"

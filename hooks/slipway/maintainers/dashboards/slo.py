@@ -25,7 +25,14 @@ from slipway.maintainers.dashboards.panels import (
     graph,
     listing,
 )
-from slipway.maintainers.dashboards.queries import ALERTS, ALERTS_NOW, DURATION, FAILED, SERVICE
+from slipway.maintainers.dashboards.queries import (
+    ALERTS,
+    ALERTS_NOW,
+    DURATION,
+    FAILED,
+    SERVICE,
+    counted,
+)
 
 AVAILABILITY = "((100 - slo_availability) / 100) | round(6)"
 LATENCY = "((100 - slo_latency) / 100) | round(6)"
@@ -199,7 +206,7 @@ ROUTES = Row(
                 "http_response_status_code": ("Status", "string"),
                 "Value": ("Requests", "short"),
             },
-            f"{_BY_STATUS} (increase({DURATION}_count{{{SERVICE}, {FAILED}}}[$__range])) > 0",
+            f"{_BY_STATUS} {counted(f'{DURATION}_count{{{SERVICE}, {FAILED}}}')} > 0",
             links=FAILURES,
         ),
         listing(
@@ -207,8 +214,8 @@ ROUTES = Row(
             "Requests slower than [[ slo_latency_seconds ]] s within the time shown, by route; "
             "those that failed are left out.",
             {**_ROUTE_COLUMNS, "Value": ("Requests", "short")},
-            f"{_BY_ROUTE} (increase({DURATION}_count{{{_ANSWERED}}}[$__range])) "
-            f"- {_BY_ROUTE} (increase({DURATION}_bucket{{{_FAST_ENOUGH}}}[$__range]))",
+            f"{_BY_ROUTE} {counted(f'{DURATION}_count{{{_ANSWERED}}}')} "
+            f"- {_BY_ROUTE} {counted(f'{DURATION}_bucket{{{_FAST_ENOUGH}}}')}",
             links=SLOWNESS,
         ),
     ],
