@@ -32,8 +32,12 @@ def manifests(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def run(
+    *command: str | Path, cwd: Path, standard_input: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, input=standard_input, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.engine("kustomize")
@@ -166,7 +170,7 @@ def test_the_dashboard_linter_finds_faults(program: Program, tmp_path: Path) -> 
 def test_logcli_reads_queries_of_logs(program: Program, tmp_path: Path) -> None:
     logcli = program("logcli")
     for query, code in (('{a="b"} | json', 0), ('{a="b"', 1)):
-        assert run(logcli, "fmt", query, cwd=tmp_path).returncode == code
+        assert run(logcli, "fmt", cwd=tmp_path, standard_input=query).returncode == code
 
 
 @pytest.mark.engine("queries")
