@@ -13,7 +13,8 @@ KNOWN = {
 }
 
 # Run the template's own command and the script for alerts, whatever the stack.
-OF_THE_TEMPLATE = re.compile(r"(?m)^(?:uvx|interpreter) = .*$")
+# A cluster of Elasticsearch has nodes too.
+NO_STACK = re.compile(r"(?m)^(?:uvx|interpreter) = .*$|single-node")
 
 # A word of English too.
 SPELLED = {"go": r"golang|go\.mod|go\.sum|go build"}
@@ -29,7 +30,7 @@ def mentions(template: Path, stacks: list[str]) -> set[str]:
         for file in files
         if file.is_file()
         and not any(f"[[{stack}]]" in file.parts for stack in stacks)
-        and words.search(OF_THE_TEMPLATE.sub("", file.read_text()))
+        and words.search(NO_STACK.sub("", file.read_text()))
     ]
     return {str(file.relative_to(template)) for file in shared}
 

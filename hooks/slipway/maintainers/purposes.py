@@ -88,7 +88,7 @@ PURPOSES = {
     "observability/local/backends.yaml": "Where the signals go on a developer's machine",
     "observability/local/compose.yaml": "What watches the service, under a profile",
     "observability/local/grafana/dashboards.yaml": "Where Grafana finds the dashboards",
-    "observability/local/grafana/datasources.yaml": "What Grafana reads; how signals lead to others",
+    "observability/local/grafana/datasources.yaml": "What Grafana reads, and how signals lead on",
     "observability/local/loki.yaml": "Loki on a developer's machine",
     "observability/local/prometheus.yaml": "Prometheus on a developer's machine, with the rules",
     "observability/local/tempo.yaml": "Tempo on a developer's machine",

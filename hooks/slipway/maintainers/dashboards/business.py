@@ -17,7 +17,7 @@ COUNTED = Row(
     "What the business counts",
     [
         graph(
-            "[[ name | replace('_', ' ') | capitalize ]]",
+            "[[ name ]]",
             f"{_COUNTER}Events a minute, over all instances. None at all while requests go on "
             "means that the path to it is broken.[% else %]The sum over all instances.[% endif %]",
             f"{_COUNTER}cpm[% else %]short[% endif %]",
