@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from slipway.dashboards import Query, substitute
@@ -255,7 +254,9 @@ def loki(chain: Chain, logql: str, *, after: int = 0) -> list[dict[str, Any]]:
         "limit": str(LOKI_LIMIT),
         "direction": "forward",
     }
-    answer = httpx.get(f"{chain.backends.url('loki')}/loki/api/v1/query_range", params=asked)
+    answer = backends.ASKING.get(
+        f"{chain.backends.url('loki')}/loki/api/v1/query_range", params=asked
+    )
     assert answer.status_code == 200, f"{logql}: {answer.text}"
     result: list[dict[str, Any]] = answer.json()["data"]["result"]
     return result
@@ -429,11 +430,11 @@ def kept(chain: Chain) -> dict[str, str]:
     """Return everything that the backends hold, as text."""
     url = chain.backends.url("prometheus")
     everything = {"match[]": '{__name__=~".+"}'}
-    names = httpx.get(f"{url}/api/v1/labels").json()["data"]
+    names = backends.ASKING.get(f"{url}/api/v1/labels").json()["data"]
     return {
-        "series": httpx.get(f"{url}/api/v1/series", params=everything, timeout=60).text,
+        "series": backends.ASKING.get(f"{url}/api/v1/series", params=everything).text,
         "label values": "".join(
-            httpx.get(f"{url}/api/v1/label/{name}/values").text for name in names
+            backends.ASKING.get(f"{url}/api/v1/label/{name}/values").text for name in names
         ),
         "exemplars": str(chain.backends.exemplars(everything["match[]"])),
         "logs": "\n".join(every_line(chain)),
