@@ -426,6 +426,7 @@ def scene(
     past: str = "",
     collector: Mapping[str, Any] | None = None,
     pace: Mapping[str, Any] | None = None,
+    inhibits: bool = True,
 ) -> Iterator[Scene]:
     """Run an image under traffic, watched by the service's rules in shortened time.
 
@@ -438,6 +439,7 @@ def scene(
         past: what Prometheus knows from before it starts, as OpenMetrics.
         collector: a configuration that the collector merges last.
         pace: of the traffic, as `Traffic` takes it.
+        inhibits: whether one alert holds back another.
 
     """
     gateway = docker.gateway()
@@ -454,7 +456,10 @@ def scene(
             group_wait="",
             group_interval="",
             change_rules=lambda rules: with_mistakes(scaled(rules, factor)),
-            change_routes=lambda routes: scaled(routes, factor),
+            change_routes=lambda routes: {
+                **scaled(routes, factor),
+                "inhibit_rules": routes["inhibit_rules"] if inhibits else [],
+            },
             logs=False,
             collector={**AT_ONCE, **(collector or {})},
             environment={"TEMPO_URL": f"http://{gateway}:{around.port}"},

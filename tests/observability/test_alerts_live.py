@@ -46,6 +46,7 @@ QUIET = 6.0
 # What a fault may do beside what it is caused for.
 ALLOWED = {
     "outage": {"AvailabilityBudgetBurnsFast", "AvailabilityBudgetBurnsSlowly"},
+    "outage without inhibition": {"AvailabilityBudgetBurnsFast", "AvailabilityBudgetBurnsSlowly"},
     "slowness": {"LatencyBudgetBurnsFast", "LatencyBudgetBurnsSlowly"},
     "slow burns": {"AvailabilityBudgetBurnsSlowly", "LatencyBudgetBurnsSlowly"},
     "down": {"ServiceDown", "BusinessMetricStopped"},
@@ -141,6 +142,14 @@ def outage(scene: Scene, told: Told) -> None:
     live.wait(scene.backends, "AvailabilityBudgetBurnsFast", 60, status="resolved")
 
 
+def outage_without_inhibition(scene: Scene, told: Told) -> None:
+    """The same, and no alert holds back another."""
+    healthy(scene, told)
+    scene.surroundings.closed_every, fault = 1, time.time()
+    caused(scene, told, "AvailabilityBudgetBurnsFast", 30, fault)
+    caused(scene, told, "AvailabilityBudgetBurnsSlowly", 60, fault)
+
+
 def slowness(scene: Scene, told: Told) -> None:
     """The upstream takes longer than a request may, and recovers."""
     healthy(scene, told)
@@ -227,10 +236,14 @@ class Story:
     minutes: tuple[int, ...] = ()
     collector: Mapping[str, Any] = field(default_factory=dict)
     pace: Mapping[str, Any] = field(default_factory=dict)
+    inhibits: bool = True
 
 
 STORIES = {
     "outage": Story(outage, past=HEALTHY, minutes=THREE_DAYS),
+    "outage without inhibition": Story(
+        outage_without_inhibition, past=HEALTHY, minutes=THREE_DAYS, inhibits=False
+    ),
     "slowness": Story(slowness, past=HEALTHY, minutes=THREE_DAYS, pace=MANY),
     "slow burns": Story(slow_burns, past=BURNED, minutes=THREE_DAYS),
     "down": Story(down, factor=40, past=SIGNED_UP, minutes=BEFORE),
@@ -271,6 +284,7 @@ def telling(
             past=live.history(story.past, story.factor, story.minutes) if story.past else "",
             collector=story.collector,
             pace=story.pace,
+            inhibits=story.inhibits,
         ) as scene:
             story.tell(scene, told)
             for one in live.arrivals(scene.backends):
@@ -379,6 +393,15 @@ def test_a_page_holds_back_the_ticket_of_the_same_objective(
 def test_a_service_that_is_down_holds_back_its_symptoms(told: Tell, story: str) -> None:
     assert told(story).held_back == {"ServiceDown": {"BusinessMetricStopped"}}
     assert only_after(told(story), "BusinessMetricStopped", "ServiceDown")
+
+
+@pytest.mark.parametrize("story", ["outage without inhibition"])
+def test_without_the_rules_that_hold_back_the_ticket_arrives_as_well(
+    told: Tell, story: str
+) -> None:
+    assert told(story).names("pager") == {"AvailabilityBudgetBurnsFast"}
+    assert told(story).names("ticket") == {"AvailabilityBudgetBurnsSlowly"}
+    assert not told(story).of("AvailabilityBudgetBurnsFast", "resolved"), "the page still holds"
 
 
 def only_after(told: Told, held: str, page: str) -> bool:
