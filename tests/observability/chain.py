@@ -43,7 +43,7 @@ ON_THE_WAY = 4.0
 # Seconds of the load after the release.
 SETTLE = 15.0
 # Seconds that a program may need to start on a machine that does much else.
-PATIENT = 120
+PATIENT = 300
 # How often rules are evaluated, in seconds.
 MINUTE = 60.0
 
