@@ -119,26 +119,28 @@ class Story:
     meanwhile: int
 
 
-Fault = Callable[[Backends], contextlib.AbstractContextManager[None]]
+# Gives when it began, in seconds since 1970.
+Fault = Callable[[Backends], contextlib.AbstractContextManager[float]]
 
 
 @contextlib.contextmanager
-def collector_is_killed(behind: Backends) -> Iterator[None]:
+def collector_is_killed(behind: Backends) -> Iterator[float]:
     """Kill the collector while what it has taken waits on its disk for absent backends."""
     with behind.loki.stopped(), behind.prometheus.stopped():
         time.sleep(2 * HANDED_ON)
+        gone = time.time()
         behind.collector.stop(kill=True)
     try:
-        yield
+        yield gone
     finally:
         behind.collector.start()
 
 
 @contextlib.contextmanager
-def backends_are_stopped(behind: Backends) -> Iterator[None]:
+def backends_are_stopped(behind: Backends) -> Iterator[float]:
     """Stop Prometheus and Loki."""
     with behind.loki.stopped(), behind.prometheus.stopped():
-        yield
+        yield time.time()
 
 
 # A collector that gives up what a backend does not take at once.
@@ -186,8 +188,7 @@ def through(behind: Backends, container: Container, fault: Fault, seconds: float
     most = 0.0
     with load.running():
         time.sleep(BEFORE)
-        with fault(behind):
-            gone = time.time()
+        with fault(behind) as gone:
             while time.time() < gone + seconds:
                 most = max(most, resident(container))
                 time.sleep(1)
@@ -235,8 +236,8 @@ def access_lines(behind: Backends) -> list[str]:
 
 
 def percentile(sent: list[Sent]) -> float:
-    """Return the 99th percentile of the seconds that requests took."""
-    return statistics.quantiles((one.seconds for one in sent), n=100)[98]
+    """Return the 95th percentile of the seconds that requests took."""
+    return statistics.quantiles((one.seconds for one in sent), n=20)[18]
 
 
 def slower(before: list[Sent], during: list[Sent]) -> str:
@@ -244,7 +245,7 @@ def slower(before: list[Sent], during: list[Sent]) -> str:
     first, then = percentile(before), percentile(during)
     if then <= max(SLOWER * first, NOISE):
         return ""
-    return f"p99 {then * 1000:.0f} ms, before {first * 1000:.0f} ms"
+    return f"p95 {then * 1000:.0f} ms, before {first * 1000:.0f} ms"
 
 
 def test_the_service_keeps_its_latency_and_its_memory(stories: Mapping[str, Future[Story]]) -> None:
@@ -262,17 +263,18 @@ def test_the_service_keeps_its_latency_and_its_memory(stories: Mapping[str, Futu
 def test_a_service_that_waits_for_its_collector_would_be_noticed() -> None:
     fast = [Sent(0, 0.01, 201, "")] * 99
     assert not slower(fast, fast)
-    assert slower(fast, [*fast, Sent(0, 2, 201, ""), Sent(0, 2, 201, "")])
+    assert slower(fast, fast + [Sent(0, 2, 201, "")] * 9)
 
 
 def test_what_a_killed_collector_had_taken_is_there_afterwards(
     stories: Mapping[str, Future[Story]],
 ) -> None:
     told = stories["collector"].result()
-    taken = [one.trace_id for one in told.load.sent if one.at < told.gone - HANDED_ON]
+    taken = {one.trace_id for one in told.load.sent if one.at < told.gone - HANDED_ON}
     waiting = told.load.between(told.gone - 2 * HANDED_ON, told.gone - HANDED_ON)
     assert len(waiting) > 5, "nothing was in the queue when it was killed"
-    assert not set(taken) - set(told.lines)
+    missing = len(taken - set(told.lines))
+    assert not missing, f"{missing} of {len(taken)}"
     # The service counts on by itself: its next export says everything.
     assert told.counted == len(told.load.sent)
 
