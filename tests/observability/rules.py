@@ -142,13 +142,17 @@ def mutants(rule: Rule) -> list[Mutant]:
     ]
 
 
-def needed(rule: Rule, everything: Sequence[Rule]) -> list[Rule]:
-    """Return what a rule is made of, as far as it is recorded."""
-    found: list[Rule] = []
-    for other in everything:
-        if "record" in other and other is not rule and other["record"] in rule["expr"]:
-            found += [*needed(other, everything), other]
-    return [r for number, r in enumerate(found) if r not in found[:number]]
+def needed(expressions: Sequence[str], everything: Sequence[Rule]) -> list[Rule]:
+    """Return the recorded series that expressions are made of, in order."""
+    wanted = [
+        rule
+        for rule in everything
+        if "record" in rule and any(rule["record"] in expression for expression in expressions)
+    ]
+    if not wanted:
+        return []
+    before = needed([rule["expr"] for rule in wanted], everything)
+    return [rule for rule in everything if rule in before or rule in wanted]
 
 
 def _renamed(check: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
@@ -178,7 +182,10 @@ def survivors(service: Path, rule: Rule, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     group = {
         "name": "mutants",
-        "rules": [*needed(rule, everything), *(mutant.rule for mutant in candidates)],
+        "rules": [
+            *needed([mutant.rule["expr"] for mutant in candidates], everything),
+            *(mutant.rule for mutant in candidates),
+        ],
     }
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": [group]}, sort_keys=False))
     noticed: set[str] = set()
