@@ -1,5 +1,6 @@
 """The manifests are what the oldest and the newest supported Kubernetes take."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from slipway.rendering import repository_root
 
 from tests.product import interview
 from tests.render.combinations import PAIRWISE, name
@@ -178,3 +180,20 @@ def test_another_environment_brings_them_by_one_line_in_its_changes(
 
     assert kinds.count("ConfigMap") == 3
     assert "PrometheusRule" in kinds
+
+
+@pytest.mark.engine("kustomize")
+def test_a_cluster_without_prometheus_operator_leaves_out_the_rules_by_its_changes(
+    services: Services, tmp_path: Path
+) -> None:
+    service = shutil.copytree(services(LARGEST), tmp_path / "service")
+    page = (repository_root() / "docs/reference/telemetry-backends.md").read_text()
+    [patch] = re.findall(r"```yaml\n(patches:\n.*?)```", page, re.DOTALL)
+    changes = service / "deploy/environments/production/changes/kustomization.yaml"
+    assert "PrometheusRule" in kustomize(service, "production")
+    changes.write_text(f"{changes.read_text()}{patch}")
+
+    kinds = [one["kind"] for one in read_yaml(kustomize(service, "production"))]
+
+    assert "PrometheusRule" not in kinds
+    assert kinds.count("ConfigMap") == 3
