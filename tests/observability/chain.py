@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -162,16 +162,21 @@ def stores(docker: Docker, image: str, network: str, password: Path) -> Iterator
         wait_until(
             lambda: docker.run(*ready, check=False).returncode == 0, PATIENT, postgres.errors
         )
-        with docker.container(
-            image,
-            "migrate",
-            environment=variables("", VERSION),
-            mounts=secret,
-            network=network,
-            port=None,
-        ) as migration:
-            assert migration.wait(PATIENT) == 0, migration.logs() + migration.errors()
+        wait_until(lambda: migrated(docker, image, network, secret), PATIENT, postgres.errors)
         yield postgres
+
+
+def migrated(docker: Docker, image: str, network: str, secret: Mapping[Path, str]) -> bool:
+    """Apply the migrations of an image; say whether that went well."""
+    with docker.container(
+        image,
+        "migrate",
+        environment=variables("", VERSION),
+        mounts=secret,
+        network=network,
+        port=None,
+    ) as migration:
+        return migration.wait(PATIENT) == 0
 
 
 def variables(endpoint: str, version: str, **more: str) -> dict[str, str]:
