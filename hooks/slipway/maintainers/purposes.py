@@ -98,7 +98,7 @@ PURPOSES = {
     "observability/rules/tests/days.yaml": "When rules fire: windows of days",
     "observability/rules/tests/hours.yaml": "When rules fire: windows of hours",
     "observability/rules/tests/minutes.yaml": "When rules fire: counting, pages, restarts",
-    "observability/rules/tests/weeks.yaml": "When rules fire: the budget, and a business that stops",
+    "observability/rules/tests/weeks.yaml": "When rules fire: the budget, a business that stops",
     "pyproject.toml": "Dependencies in groups, and the settings of linter, types and tests",
     "renovate.json": "Leaves to the template what is the template's, and pins digests",
     "src/app/__init__.py": "The package",
