@@ -629,8 +629,8 @@ def beside_the_template() -> list[Recipe]:
             [
                 Lines(
                     f"{base}/kustomization.yaml",
-                    "  - includeTemplates: true\n",
-                    "  - includeTemplates: false\n",
+                    "labels:\n  - includeTemplates: true\n",
+                    "labels:\n  - includeTemplates: false\n",
                     end="\r\n",
                 )
             ],

@@ -28,7 +28,7 @@ COUNTED = Row(
                 to_logs(),
                 to_runbook(f"{_COUNTER}BusinessMetricStopped[% else %]README[% endif %]"),
             ],
-        ).for_each("name, kind in business_metrics.items()")
+        ).for_each("name, kind in business_metrics | dictsort")
     ],
     below=f"(business_metrics | length + 1) // 2 * {_HEIGHT}",
 )
