@@ -258,7 +258,7 @@ def test_every_program_of_the_local_stack_is_pinned_confined_and_asked_whether_i
         else:
             assert one["read_only"] is True, name
         if name == "collector":
-            assert one["healthcheck"] == {"disable": True}, "its image has nothing to ask it with"
+            assert "healthcheck" not in one, "its image has nothing to ask it with"
         else:
             assert one["healthcheck"]["test"][0] == "CMD", f"{name} has no shell"
 
