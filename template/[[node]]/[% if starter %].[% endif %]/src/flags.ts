@@ -13,7 +13,10 @@ export class Flags {
 	#pausedUntil = 0;
 	#warnedAt = Number.NEGATIVE_INFINITY;
 
-	constructor(flagsUrl: string | undefined) {
+	constructor(
+		flagsUrl: string | undefined,
+		timeoutMilliseconds = TIMEOUT_MILLISECONDS,
+	) {
 		if (!flagsUrl) return;
 		const silent = () => {}; // it quotes errors; ours is one line a minute
 		OpenFeature.setLogger({
@@ -28,7 +31,7 @@ export class Flags {
 				fetchImplementation: (request: Request) =>
 					untraced(() =>
 						fetch(request, {
-							signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS),
+							signal: AbortSignal.timeout(timeoutMilliseconds),
 						}),
 					),
 			}),
