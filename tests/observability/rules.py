@@ -57,6 +57,15 @@ def promtool(*arguments: str | Path, timeout: float = 900) -> subprocess.Complet
     )
 
 
+def unreadable_promql(expressions: Sequence[str], folder: Path) -> str:
+    """Return what promtool says about expressions: nothing when it can read each of them."""
+    records = [{"record": f"line:{n}", "expr": one} for n, one in enumerate(expressions)]
+    file = folder / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": records}]}))
+    done = promtool("check", "rules", "--lint=none", file)
+    return "" if done.returncode == 0 else done.stdout
+
+
 # -- one number at a time --------------------------------------------------------------------------
 
 # What stands beside each length of time; the tests look this closely.

@@ -18,10 +18,11 @@ from slipway.maintainers.dashboards import use
 from slipway.maintainers.dashboards.emitting import OneOf, Within, number, text_of
 from slipway.metrics import CLUSTER, RUNTIME
 
-from tests.engines.observing import DASHBOARD_LINTER, PROMTOOL
+from tests.engines.observing import DASHBOARD_LINTER
 from tests.engines.queries import Queries
 from tests.observability import dashboards
 from tests.observability.dashboards import CHOSEN, Check, boards, faults
+from tests.observability.rules import unreadable_promql
 from tests.product import TEMPLATE, interview
 from tests.render.test_hostile_answers import WORST_DESCRIPTION
 from tests.services import Services
@@ -208,20 +209,6 @@ def test_a_slip_in_a_dashboard_is_noticed(services: Services, tmp_path: Path, sl
 
 
 # -- languages -------------------------------------------------------------------------------------
-
-
-def unreadable_promql(expressions: list[str], folder: Path) -> str:
-    """Return what promtool says about expressions: nothing when each of them can be read."""
-    rules = [{"record": f"line:{n}", "expr": one} for n, one in enumerate(expressions)]
-    file = folder / "rules.yaml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
-    done = subprocess.run(
-        [PROMTOOL.path, "check", "rules", "--lint=none", file],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 @pytest.mark.engine("promtool")

@@ -13,9 +13,9 @@ import yaml
 from slipway import metrics
 from slipway.dashboards import metric_names
 
-from tests.engines.observing import PROMTOOL
 from tests.engines.queries import Queries
 from tests.maintenance import documents
+from tests.observability.rules import unreadable_promql
 from tests.observability.runbooks import Command, commands, commands_of, runbooks
 from tests.services import Services
 
@@ -282,20 +282,6 @@ def test_prometheus_can_read_every_promql(service: Path, tmp_path: Path) -> None
 @pytest.mark.engine("promtool")
 def test_promql_that_cannot_be_read_is_noticed(tmp_path: Path) -> None:
     assert "parse error" in unreadable_promql(["sum by (x) (rate(y[5m])"], tmp_path)
-
-
-def unreadable_promql(expressions: list[str], folder: Path) -> str:
-    """Return what promtool says about expressions: nothing when it can read them."""
-    rules = [{"record": f"line:{n}", "expr": one} for n, one in enumerate(expressions)]
-    file = folder / "rules.yaml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "commands", "rules": rules}]}))
-    done = subprocess.run(
-        [PROMTOOL.path, "check", "rules", "--lint=none", file],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 @pytest.mark.engine("queries")
