@@ -464,7 +464,12 @@ def test_each_limit_decides(service: Path, tmp_path: Path) -> None:
 @pytest.mark.engine("alertmanager")
 def test_alerts_that_inhibit_each_other_would_be_noticed(service: Path, tmp_path: Path) -> None:
     """An Alertmanager of a platform may silence the ticket of whatever pages."""
-    program = started_alertmanager(service, tmp_path, "equal: [service_namespace, service_name, deployment_environment_name, slo]", "equal: [service_name]")  # fmt: skip # noqa: E501
+    program = started_alertmanager(
+        service,
+        tmp_path,
+        "equal: [service_namespace, service_name, deployment_environment_name, slo]",
+        "equal: [service_name]",
+    )
     try:
         done = fire(service, program, "--environment=production", "--within=5")
     finally:
