@@ -59,11 +59,12 @@ class Project:
         )  # fmt: skip
         return done.stdout + done.stderr
 
-    def compose(self, *arguments: str, check: bool = True) -> str:
+    def compose(self, *arguments: str, check: bool = True, timeout: float = 120) -> str:
         """Run docker compose."""
         done = self.docker.run(
-            "compose", *arguments, cwd=self.folder, environment=self.environment, check=check
-        )
+            "compose", *arguments, cwd=self.folder, environment=self.environment,
+            check=check, timeout=timeout,
+        )  # fmt: skip
         return done.stdout + done.stderr
 
 
@@ -245,8 +246,8 @@ def test_an_edit_is_live_in_under_five_seconds(
     docker: Docker, rendered: Render, stack: Stack
 ) -> None:
     with project(docker, rendered(stack)) as one:
-        one.compose("--profile", "dev", "up", "--build", "--detach", "dev", "flags")
-        assert eventually(lambda: answers(f"{one.url}/livez"), 30), one.compose("logs", "dev")
+        one.compose("--profile", "dev", "up", "--build", "--detach", "dev", "flags", timeout=600)
+        assert eventually(lambda: answers(f"{one.url}/livez"), 120), one.compose("logs", "dev")
         assert httpx.get(f"{one.url}/livez").json() == {"status": "ok"}
         stack.edit.apply(one.folder)
         started = time.monotonic()

@@ -48,7 +48,7 @@ PROMISED = [
     Promise("gateway", "str", "gateway-system/public"),
     Promise("secrets", "str", "kubernetes", ["kubernetes"]),
     Promise("secret_store", "str", "platform"),
-    Promise("logs", "str", "loki", ["loki"]),
+    Promise("logs", "str", "loki", ["loki", "elasticsearch", "cloudwatch"]),
     Promise("grafana_url", "str", "https://grafana.example.com"),
     Promise("feature_flags", "bool", True),
     Promise("ci", "str", "none", ["none"]),
