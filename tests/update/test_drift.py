@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from tests.update.project import NEW, OLD, Project, Template, git
 from tests.update.tiny import fact, refused, replace, slipway, state, worktree
 
 ACCEPTED = ".slipway.yaml"
-TODAY = datetime.now(tz=UTC).date()
-YESTERDAY, TOMORROW = TODAY - timedelta(days=1), TODAY + timedelta(days=1)
+
+
+def day(after: int = 0) -> date:
+    """Return a day by its distance from the present one."""
+    return datetime.now(tz=UTC).date() + timedelta(days=after)
 
 
 def accept(service: Project, *entries: tuple[str, object]) -> None:
@@ -180,7 +183,7 @@ def test_an_update_that_is_not_committed_comes_first(small_service: Project) -> 
 
 def test_what_is_accepted_does_not_count(small_service: Project) -> None:
     edit(small_service)
-    accept(small_service, ("Makefile", TODAY), ("/settings/", TOMORROW), ("'*.sh'", TOMORROW))
+    accept(small_service, ("Makefile", day()), ("/settings/", day(1)), ("'*.sh'", day(1)))
 
     found = drift(small_service)
 
@@ -189,25 +192,25 @@ def test_what_is_accepted_does_not_count(small_service: Project) -> None:
     assert states(found) == EDITED
     assert "line 5" not in found["diff"]
     shown = slipway("drift", small_service.folder, fine=(1,)).out
-    assert f"edited   Makefile            accepted until {TODAY}: for a reason\n" in shown
+    assert f"edited   Makefile            accepted until {day()}: for a reason\n" in shown
 
 
 def test_what_is_accepted_no_longer_counts_and_is_marked(small_service: Project) -> None:
     edit(small_service)
-    accept(small_service, ("Makefile", YESTERDAY), *((path, TODAY) for path in EDITED))
+    accept(small_service, ("Makefile", day(-1)), *((path, day()) for path in EDITED))
     assert drift(small_service)["drift"] == 0, "the entry that lasts longer counts"
 
-    accept(small_service, *((path, TODAY) for path in [*EDITED][1:]), ("Makefile", YESTERDAY))
+    accept(small_service, *((path, day()) for path in [*EDITED][1:]), ("Makefile", day(-1)))
 
     found = drift(small_service)
     assert [file["path"] for file in found["files"] if file["counts"]] == ["Makefile"]
     assert "line 5 of the service" in found["diff"]
     shown = slipway("drift", small_service.folder, fine=(1,)).out
-    assert f"EXPIRED on {YESTERDAY}: for a reason\n" in shown
+    assert f"EXPIRED on {day(-1)}: for a reason\n" in shown
 
 
 def test_an_entry_without_a_difference_is_named(small_service: Project) -> None:
-    accept(small_service, ("Makefile", TOMORROW), ("README.md", TOMORROW))
+    accept(small_service, ("Makefile", day(1)), ("README.md", day(1)))
 
     assert [entry["path"] for entry in drift(small_service)["unused"]] == ["Makefile", "README.md"]
     assert ".slipway.yaml: Makefile: there is no such difference" in (

@@ -285,7 +285,7 @@ DEPENDENCIES = Row(
     ],
 )
 
-_COLLECTOR = 'job=~".*collector.*"'
+_COLLECTOR = 'job="collector"'
 _SIGNALS = ("spans", "metric_points", "log_records")
 
 
