@@ -34,9 +34,10 @@ from tests.services import nothing_of_the_user, shared, template
 
 __all__ = ["built", "nothing_of_the_user", "rendered", "shared", "template"]
 
-pytestmark = pytest.mark.engine(
-    "docker", "collector", "images", "prometheus", "promtool", "alertmanager"
-)
+pytestmark = [
+    pytest.mark.quiet,
+    pytest.mark.engine("docker", "collector", "images", "prometheus", "promtool", "alertmanager"),
+]
 
 CHOSEN = os.environ.get("SLIPWAY_ALERT_STACKS", STACKS[0].name).split()
 LABELS = 'service_namespace="example",service_name="signups",deployment_environment_name="local"'
@@ -47,6 +48,8 @@ WEEK = 7 * DAY
 QUIET = 6.0
 # So many stories at once leave two processors time to keep time.
 AT_ONCE = 3
+# In seconds, for what takes a few.
+PATIENCE = 120
 # What a fault may do beside what it is caused for.
 ALLOWED = {
     "outage": {"AvailabilityBudgetBurnsFast", "AvailabilityBudgetBurnsSlowly"},
@@ -117,14 +120,14 @@ def healthy(scene: Scene, told: Told) -> None:
     told.while_healthy = names(live.arrivals(scene.backends), *PEOPLE)
 
 
-def caused(scene: Scene, told: Told, name: str, within: float, fault: float) -> None:
+def caused(scene: Scene, told: Told, name: str, fault: float) -> None:
     """Wait until an alert has arrived; `fault` is when it began."""
-    told.seconds[name] = live.wait(scene.backends, name, within).at - fault
+    told.seconds[name] = live.wait(scene.backends, name, PATIENCE).at - fault
 
 
-def held_back(scene: Scene, told: Told, name: str, by: str, within: float = 60) -> None:
+def held_back(scene: Scene, told: Told, name: str, by: str) -> None:
     """Wait until an alert fires and is held back because of another one."""
-    found = scene.backends.wait_for(lambda one: name in live.held_back(one), within)
+    found = scene.backends.wait_for(lambda one: name in live.held_back(one), PATIENCE)
     assert found, f"{name} is not held back\n{live.explain(scene.backends, name)}"
     told.held_back.setdefault(by, set()).add(name)
 
@@ -133,35 +136,37 @@ def seen(scene: Scene, instances: int) -> None:
     """Wait until so many instances of the service have reported, and all but the last are gone."""
     counted = f"count(last_over_time(instance:process:present2m[1h])) >= {instances}"
     alone = f"{counted} and on () service:instances:count == 1"
-    assert scene.backends.wait_for(lambda one: one.query(alone), 60), f"no instance {instances}"
+    assert scene.backends.wait_for(lambda one: one.query(alone), PATIENCE), (
+        f"no instance {instances}"
+    )
 
 
 def outage(scene: Scene, told: Told) -> None:
     """A flag closes sign-ups, so that each of them is answered with 503, and opens them again."""
     healthy(scene, told)
     scene.surroundings.closed_every, fault = 1, time.time()
-    caused(scene, told, "AvailabilityBudgetBurnsFast", 30, fault)
+    caused(scene, told, "AvailabilityBudgetBurnsFast", fault)
     held_back(scene, told, "AvailabilityBudgetBurnsSlowly", "AvailabilityBudgetBurnsFast")
     scene.surroundings.closed_every = 0
-    live.wait(scene.backends, "AvailabilityBudgetBurnsFast", 60, status="resolved")
+    live.wait(scene.backends, "AvailabilityBudgetBurnsFast", PATIENCE, status="resolved")
 
 
 def outage_without_inhibition(scene: Scene, told: Told) -> None:
     """The same, and no alert holds back another."""
     healthy(scene, told)
     scene.surroundings.closed_every, fault = 1, time.time()
-    caused(scene, told, "AvailabilityBudgetBurnsFast", 30, fault)
-    caused(scene, told, "AvailabilityBudgetBurnsSlowly", 60, fault)
+    caused(scene, told, "AvailabilityBudgetBurnsFast", fault)
+    caused(scene, told, "AvailabilityBudgetBurnsSlowly", fault)
 
 
 def slowness(scene: Scene, told: Told) -> None:
     """The upstream takes longer than a request may, and recovers."""
     healthy(scene, told)
     scene.surroundings.slow_every, fault = 1, time.time()
-    caused(scene, told, "LatencyBudgetBurnsFast", 60, fault)
+    caused(scene, told, "LatencyBudgetBurnsFast", fault)
     held_back(scene, told, "LatencyBudgetBurnsSlowly", "LatencyBudgetBurnsFast")
     scene.surroundings.slow_every = 0
-    live.wait(scene.backends, "LatencyBudgetBurnsFast", 60, status="resolved")
+    live.wait(scene.backends, "LatencyBudgetBurnsFast", PATIENCE, status="resolved")
 
 
 def slow_burns(scene: Scene, told: Told) -> None:
@@ -170,8 +175,8 @@ def slow_burns(scene: Scene, told: Told) -> None:
     # 1 in 220 requests fails and 1 in 24 is slow: the budgets would last for days.
     scene.surroundings.closed_every = 55
     scene.surroundings.slow_every, fault = 6, time.time()
-    caused(scene, told, "AvailabilityBudgetBurnsSlowly", 60, fault)
-    caused(scene, told, "LatencyBudgetBurnsSlowly", 60, fault)
+    caused(scene, told, "AvailabilityBudgetBurnsSlowly", fault)
+    caused(scene, told, "LatencyBudgetBurnsSlowly", fault)
 
 
 def down(scene: Scene, told: Told) -> None:
@@ -180,26 +185,26 @@ def down(scene: Scene, told: Told) -> None:
     scene.traffic.sign_ups, stopped = 0, time.time()
     time.sleep(0.75 * HOUR / STORIES["down"].factor)
     scene.container.signal("KILL")
-    caused(scene, told, "ServiceDown", 30, time.time())
-    held_back(scene, told, "BusinessMetricStopped", "ServiceDown", HOUR / STORIES["down"].factor)
+    caused(scene, told, "ServiceDown", time.time())
+    held_back(scene, told, "BusinessMetricStopped", "ServiceDown")
     scene.container.docker.run("start", scene.container.name)
-    live.wait(scene.backends, "ServiceDown", 30, status="resolved")
+    live.wait(scene.backends, "ServiceDown", PATIENCE, status="resolved")
     # What was held back is heard once the reason is gone.
-    caused(scene, told, "BusinessMetricStopped", 30, stopped)
+    caused(scene, told, "BusinessMetricStopped", stopped)
 
 
 def restarts(scene: Scene, told: Told) -> None:
     """The store of traces is out of order, and the service dies again and again."""
     healthy(scene, told)
     scene.surroundings.refuses_traces, fault = True, time.time()
-    caused(scene, told, "CollectorDropsData", 60, fault)
+    caused(scene, told, "CollectorDropsData", fault)
     scene.surroundings.refuses_traces, fault = False, time.time()
     for instances in range(2, 8):
         scene.restart()
         seen(scene, instances)
         if "CrashLooping" in live.firing(scene.backends):
             break
-    caused(scene, told, "CrashLooping", 10, fault)
+    caused(scene, told, "CrashLooping", fault)
 
 
 THREE_DAYS = tuple(range(3 * DAY, 0, -1))

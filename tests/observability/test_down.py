@@ -26,9 +26,10 @@ from tests.services import nothing_of_the_user, shared, template
 
 __all__ = ["built", "nothing_of_the_user", "rendered", "shared", "template"]
 
-pytestmark = pytest.mark.engine(
-    "docker", "collector", "images", "prometheus", "alertmanager", "loki"
-)
+pytestmark = [
+    pytest.mark.quiet,
+    pytest.mark.engine("docker", "collector", "images", "prometheus", "alertmanager", "loki"),
+]
 
 STACK = STACKS[0]
 DOWN = 60.0
