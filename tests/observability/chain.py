@@ -121,6 +121,12 @@ class Chain:
             self.backends.prometheus.log,
         )
 
+    def reviewed(self) -> None:
+        """Wait until the review of alerts, which looks at whole minutes, sees one of them fire."""
+        seen = 'count_over_time(max(ALERTS{alertstate="firing", severity!="none"})[1h:1m])'
+        fired = self.backends.wait_for(lambda one: one.query(seen), 2 * MINUTE + PATIENT)
+        assert fired, self.backends.alerts()
+
 
 def _evaluation(backends: Backends) -> float:
     """Return when the rules of the objectives were evaluated last, in seconds since 1970."""
@@ -304,6 +310,7 @@ def play(chain: Chain, around: Surroundings, calm: float = 0) -> None:
         with steady(chain.tally, second.url):
             time.sleep(calm + SETTLE)
         chain.evaluated()
+        chain.reviewed()
     chain.ended = time.time()
 
 
