@@ -1,13 +1,13 @@
 """Tests that measure time have the machine for themselves.
 
 With several workers a test marked `quiet` waits until the others have finished theirs, and they
-wait until the quiet tests of its file are over.
+wait until the quiet tests of its file are over. The fixture `quiet` does so for a part of a test.
 """
 
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +29,8 @@ class Machine:
         """Take the lock; who is alone stays so until the end."""
         if self.alone:
             return
+        # Who waits at the door lets others be alone.
+        fcntl.flock(self._room, fcntl.LOCK_UN)
         kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         with _locked(self._door, kind):
             fcntl.flock(self._room, kind)
@@ -57,6 +59,29 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         # Each worker's own folder is in that of the run.
         config.stash[MACHINE] = Machine(Path(config.option.basetemp).parent / MARK)
+
+
+Quiet = Callable[[], contextlib.AbstractContextManager[None]]
+
+
+@pytest.fixture
+def quiet(request: pytest.FixtureRequest) -> Quiet:
+    """Give a block in which nothing else runs, for the part of a test that measures time."""
+
+    @contextlib.contextmanager
+    def block() -> Iterator[None]:
+        machine = request.config.stash.get(MACHINE, None)
+        if machine is None or machine.alone:
+            yield
+            return
+        machine.enter(alone=True)
+        try:
+            yield
+        finally:
+            machine.leave()
+            machine.enter(alone=False)
+
+    return block
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

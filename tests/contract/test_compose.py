@@ -17,6 +17,7 @@ from tests.contract.conftest import Render
 from tests.contract.load import eventually
 from tests.contract.stacks import Stack
 from tests.engines.fixtures.docker import Docker
+from tests.quiet import Quiet
 
 ALL = {"datastore": "postgres", "cache": "redis"}
 # What watches a service; each has a variable for its port.
@@ -243,17 +244,19 @@ def test_the_database_s_password_stands_in_no_file_of_the_service(up: Project) -
 
 
 def test_an_edit_is_live_in_under_five_seconds(
-    docker: Docker, rendered: Render, stack: Stack
+    docker: Docker, rendered: Render, stack: Stack, quiet: Quiet
 ) -> None:
     with project(docker, rendered(stack)) as one:
         one.compose("--profile", "dev", "up", "--build", "--detach", "dev", "flags", timeout=600)
         assert eventually(lambda: answers(f"{one.url}/livez"), 120), one.compose("logs", "dev")
         assert httpx.get(f"{one.url}/livez").json() == {"status": "ok"}
-        stack.edit.apply(one.folder)
-        started = time.monotonic()
-        live = eventually(lambda: status(f"{one.url}/livez") == "edited", 15, 0.05)
+        with quiet():
+            stack.edit.apply(one.folder)
+            started = time.monotonic()
+            live = eventually(lambda: status(f"{one.url}/livez") == "edited", 15, 0.05)
+            took = time.monotonic() - started
         assert live, one.compose("logs", "dev")
-        assert time.monotonic() - started < 5
+        assert took < 5
 
 
 def test_a_port_in_use_is_one_line_that_names_it(
