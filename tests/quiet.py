@@ -6,12 +6,13 @@ wait until the quiet tests of its file are over. The fixture `quiet` does so for
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 import pytest
+
+from tests.engines.plugin import is_worker
 
 MARK = "quiet"
 
@@ -56,7 +57,8 @@ MACHINE = pytest.StashKey[Machine]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARK}: measures time: nothing else runs beside it")
-    if "PYTEST_XDIST_WORKER" in os.environ:
+
+    if is_worker(config):
         # Each worker's own folder is in that of the run.
         config.stash[MACHINE] = Machine(Path(config.option.basetemp).parent / MARK)
 

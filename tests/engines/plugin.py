@@ -28,7 +28,7 @@ FIXTURES = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "engine(name, ...): needs what `make engines` installs")
-    if not _is_worker(config):
+    if not is_worker(config):
         config.stash[SESSION] = daemon.Session()
 
 
@@ -41,7 +41,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 SESSION = pytest.StashKey[daemon.Session]()
 
 
-def _is_worker(config: pytest.Config) -> bool:
+def is_worker(config: pytest.Config) -> bool:
+    """Say whether this process runs tests for another one."""
     return hasattr(config, "workerinput")
 
 
@@ -100,7 +101,7 @@ def pytest_terminal_summary(
 ) -> None:
     """Print which engines were found and missing, if any test asked for one."""
     reports = [report for group in terminalreporter.stats.values() for report in group]
-    if _is_worker(config) or not any("engine" in getattr(r, "keywords", ()) for r in reports):
+    if is_worker(config) or not any("engine" in getattr(r, "keywords", ()) for r in reports):
         return
     terminalreporter.section("engines")
     for name, found in report():
