@@ -14,7 +14,6 @@ from slipway.rendering import render
 from benchmarks.conftest import Report
 from tests.contract.recording import environment
 from tests.contract.stacks import STACKS, Stack
-from tests.contract.test_collector_gone import memory
 from tests.engines.fixtures.collector import Collector
 from tests.engines.fixtures.docker import Docker
 from tests.engines.plugin import RunCollector
@@ -63,13 +62,13 @@ def test_telemetry_takes_at_most_a_fifth_of_the_requests(
                     image, environment=variables, options=["--cpus=1"]
                 ) as container:
                     healthy.append(container.healthy())
-                    idle.append(memory(docker, container.name))
+                    idle.append(docker.memory(container.name))
                     before = processor_seconds(collector)
                     loads[name].append(
                         load(
                             program("hey"),
                             f"{container.url}/signups",
-                            lambda: memory(docker, container.name),
+                            lambda: docker.memory(container.name),
                         )
                     )
                 # After the stop, whose flush the collector takes too.

@@ -17,22 +17,15 @@ def test_the_service_keeps_serving_and_its_memory_stays_bounded(docker: Docker, 
         first = Balancer(container.url)
         first.start(seconds=4)
         assert not first.wait().noticed
-        early = memory(docker, container.name)
+        early = docker.memory(container.name)
         second = Balancer(container.url)
         second.start(seconds=8)
         outcome = second.wait()
         assert not outcome.noticed, outcome.noticed
         assert outcome.total > 200
-        grown = memory(docker, container.name) - early
+        grown = docker.memory(container.name) - early
         assert grown < 24e6, f"{grown / 1e6:.0f} MB more after {outcome.total} requests"
         assert httpx.get(f"{container.url}/readyz").status_code == 200
         started = time.monotonic()
         assert container.stop() == 0
         assert time.monotonic() - started < 6, "a flush without a collector must give up"
-
-
-def memory(docker: Docker, name: str) -> float:
-    """Return the resident memory of a container's first process, in bytes."""
-    pid = docker.inspect(name)["State"]["Pid"]
-    with open(f"/proc/{pid}/statm") as statm:  # noqa: PTH123
-        return int(statm.read().split()[1]) * 4096.0

@@ -34,7 +34,7 @@ def stopped_under_load(docker: Docker, collector: Collector, image: str) -> tupl
 
 
 def recorded(collector: Collector) -> dict[str, float]:
-    """How many requests each signal knows of."""
+    """Return how many requests each signal knows of."""
     signups = [one for one in collector.metrics() if one.name == "app.signups"]
     return {
         "spans": sum(span.kind == "server" for span in collector.spans()),

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -191,7 +190,7 @@ def through(behind: Backends, container: Container, fault: Fault, seconds: float
         time.sleep(BEFORE)
         with fault(behind) as gone:
             while time.time() < gone + seconds:
-                most = max(most, resident(container))
+                most = max(most, container.docker.memory(container.name))
                 time.sleep(1)
         back = time.time()
         time.sleep(AFTER)
@@ -212,12 +211,6 @@ def through(behind: Backends, container: Container, fault: Fault, seconds: float
         memory=most,
         meanwhile=max((len(one["values"]) for one in during), default=0),
     )
-
-
-def resident(container: Container) -> float:
-    """Return the resident memory of a container's first process, in bytes."""
-    pid = container.inspect()["State"]["Pid"]
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096.0
 
 
 def counted(behind: Backends) -> float:
