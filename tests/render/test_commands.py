@@ -27,13 +27,14 @@ def refusal(
 
 
 WRONG = ("prod", "..", "dev staging", "%", "dev/changes")
+CLUSTER = ("deploy", "diff", "status", "doctor", "rollback", "rollback-drill")
 
 
 # Without an environment, the alert is for this machine.
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        *(("manifests", name) for name in ("", "$(x)", *WRONG)),
+        *((command, name) for command in ("manifests", *CLUSTER) for name in ("", "$(x)", *WRONG)),
         *(("alert-test", name) for name in WRONG),
     ],
 )
@@ -57,11 +58,12 @@ def test_a_missing_docker_is_one_line_that_says_what_to_install(
     assert not (service / ".local").exists()
 
 
-@pytest.mark.parametrize("command", ["alert-test", "alert-review"])
+@pytest.mark.parametrize("command", ["alert-test", "alert-review", *CLUSTER])
 def test_a_missing_interpreter_is_one_line_that_says_what_to_install(
     service: Path, tmp_path: Path, command: str
 ) -> None:
-    said = refusal(service, command, environment={"PATH": str(tmp_path)})
+    environment = ["ENV=dev"] if command in CLUSTER else []
+    said = refusal(service, command, *environment, environment={"PATH": str(tmp_path)})
     assert len(said) == 1
     assert "python3 is not on the PATH: install version 3.9" in said[0]
 
