@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 DOCKERFILE = "Dockerfile"
@@ -16,6 +17,7 @@ CHANGES = "deploy/environments/production/changes/kustomization.yaml"
 VARIABLES = "deploy/environments/production/changes/configuration.env"
 BASE_VARIABLES = "deploy/base/configuration.env"
 SETTINGS = "src/app/settings.py"
+MIGRATION = "migrations/0002_more.sql"
 ROLLBACK = "runbooks/rollback.md"
 ALERTS = "observability/rules/alerts.yaml"
 OWN_RULES = "observability/rules/own.yaml"
@@ -491,6 +493,62 @@ def documents() -> Iterator[Mutation]:
         yield Mutation("rollback-documented", name, edits, ROLLBACK, line, says)
 
 
+RAN = f"digest: sha256:{'a' * 64}"
+PASSED = "# Rollback drill\n\n| what | how it went |\n|---|---|\n| result | passed |\n"
+
+
+def drills() -> Iterator[Mutation]:
+    released = once(RELEASE, "newTag: not-released", RAN)
+    today = datetime.now(UTC).date()
+    late, future = today - timedelta(days=91), today + timedelta(days=1)
+    for name, file, text, says in (
+        ("never", "", "", "no drill of a rollback has passed"),
+        ("late", f"{late}-staging.md", PASSED, "that passed is 91 days old"),
+        ("failed", f"{today}-staging.md", PASSED.replace("passed", "failed"), "no drill"),
+        ("no-day", "2026-13-01-staging.md", PASSED, "no drill"),
+        ("elsewhere", f"notes/{future}-staging.md", PASSED, "no drill"),
+    ):
+        report = {f"runbooks/drills/{file}": {"": text}} if file else {}
+        yield Mutation("rollback-drilled", name, {**released, **report}, RELEASE, RAN, says)
+
+
+def migrations() -> Iterator[Mutation]:
+    for name, line, says in (
+        ("drop-column", "ALTER TABLE signups DROP COLUMN plan;", "drops the column signups.plan"),
+        ("drop-table", "DROP TABLE IF EXISTS signups;", "it drops a table"),
+        ("rename-column", "ALTER TABLE signups RENAME plan TO tier;", "renames the column plan"),
+        ("rename-table", "ALTER TABLE public.signups RENAME TO people;", "the table signups"),
+        ("type", "ALTER TABLE signups ALTER plan TYPE varchar(9);", "the type of the column"),
+        ("not-null", "ALTER TABLE signups ADD COLUMN age int NOT NULL;", "without a default"),
+        ("set-not-null", "ALTER TABLE signups ALTER plan SET NOT NULL;", "becomes NOT NULL"),
+        ("drop-default", "ALTER TABLE signups ALTER converted DROP DEFAULT;", "the default of"),
+        ("check", "ALTER TABLE signups ADD CHECK (plan <> '');", "until every row is checked"),
+        ("foreign-key", "ALTER TABLE signups ADD FOREIGN KEY (id) REFERENCES x (id);", "every row"),
+        ("unique", "ALTER TABLE signups ADD UNIQUE (email);", "until its index is made"),
+        ("serial", "ALTER TABLE signups ADD COLUMN number bigserial;", "be written anew"),
+        ("index", "CREATE INDEX ON signups (email);", "against writing until it is made"),
+        ("concurrently", "CREATE INDEX CONCURRENTLY i ON signups (email);", "in the transaction"),
+        ("lock", "LOCK TABLE signups;", "it locks the table signups"),
+        ("truncate", "TRUNCATE signups;", "empties and locks the table signups"),
+        ("enum", "ALTER TYPE plan RENAME VALUE 'free' TO 'none';", "renames the value free"),
+        ("drop-view", "DROP VIEW people;", "it drops a view"),
+        ("no-sql", "CREATE TABEL x ();", "PostgreSQL cannot read it"),
+    ):
+        # A line is counted in characters, and comments stand before a statement.
+        text = f"-- für später\nCREATE TABLE x (id int);\n\n/* now */ -- and\n{line}\n"
+        edit = once(MIGRATION, "", text)
+        yield Mutation("migration-compatible", name, edit, MIGRATION, line, says)
+    # Each comment excuses what it is about and nothing else.
+    for name, comment, line, says in (
+        ("contract-is-no-lock", "-- contract: unused since 1.4.0", "LOCK TABLE signups;", "locks"),
+        ("lock-is-no-contract", "-- locks: a small table", "DROP TABLE signups;", "drops a table"),
+        ("no-release", "-- contract: unused", "DROP TABLE signups;", "drops a table"),
+        ("no-reason", "-- locks:", "LOCK TABLE signups;", "locks the table"),
+    ):
+        edit = once(MIGRATION, "", f"{comment}\n{line}\n")
+        yield Mutation("migration-compatible", name, edit, MIGRATION, line, says)
+
+
 def stores() -> Iterator[Mutation]:
     own = "DATABASE_URL=postgresql://signups@signups-postgres:5432/signups"
     for name, line, says in (
@@ -647,6 +705,7 @@ def dashboards() -> Iterator[Mutation]:
 
 
 MUTATIONS = (
-    *images(), *users(), *health(), *resources(), *secrets(), *code(), *documents(), *stores(),
+    *images(), *users(), *health(), *resources(), *secrets(), *code(), *documents(), *drills(),
+    *stores(), *migrations(),
     *parity(), *alerts(), *dashboards(),
 )  # fmt: skip

@@ -99,6 +99,7 @@ def test_everything_that_is_built_carries_the_recommended_labels_and_its_namespa
         watched = {"PrometheusRule"} if environment == "production" else set()
         assert {one["kind"] for one in built} == {
             *("ConfigMap", "Deployment", "Namespace", "Service", "ServiceAccount"),
+            *("Job", "NetworkPolicy"),
             *watched,
         }
         for one in built:

@@ -176,7 +176,8 @@ class Patch:
         if not self.matches(resource):
             return resource
         if not self.content.items:
-            return merge(resource, self.content)
+            merged = merge(resource, self.content)
+            return merged if self.target is None else _named_as(resource, merged)
         for operation in self.content.items:
             resource = _operate(resource, operation)
         return resource
@@ -190,6 +191,14 @@ class Patch:
             (pattern := self.target.get(key)) is None or _selected(pattern.text, said)
             for key, said in (("kind", kind(resource)), ("name", name(resource)))
         )
+
+
+def _named_as(resource: Value, merged: Value) -> Value:
+    """Return what a patch with a target made of a resource: its kind and name say nothing."""
+    for path in (["apiVersion"], ["kind"], ["metadata", "name"]):
+        if merged.content is not None and (kept := resource.get(*path)):
+            merged = _put(merged, path, kept, insert=False)
+    return merged
 
 
 def _selected(pattern: str, said: str) -> bool:

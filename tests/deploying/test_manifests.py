@@ -1,0 +1,195 @@
+"""What kubectl's Kustomize builds is read, renamed and turned into data as it is."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploying.scripts import script
+from tests.render.reading import read_yaml
+
+cluster = script("cluster")
+rollout = script("rollout")
+release = script("release")
+doctor = script("doctor")
+drill = script("drill")
+A, B = (f"sha256:{letter * 64}" for letter in "ab")
+
+needs_kubectl = pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kubectl is not on the PATH"
+)
+
+
+def built(service: Path, monkeypatch: pytest.MonkeyPatch, environment: str, digest: str) -> str:
+    monkeypatch.chdir(service)
+    return str(
+        cluster.build(environment, "mirror.example.org/x", digest, "ghcr.io/example/signups")
+    )
+
+
+@needs_kubectl
+@pytest.mark.parametrize("environment", ["dev", "production"])
+def test_an_environment_is_built_with_an_image_and_no_file_changes(
+    own: Path, monkeypatch: pytest.MonkeyPatch, environment: str
+) -> None:
+    file = own / f"deploy/environments/{environment}/release/kustomization.yaml"
+    seed = file.read_text()
+
+    text = built(own, monkeypatch, environment, A)
+
+    assert f"image: mirror.example.org/x@{A}\n" in text
+    assert "not-released" not in text
+    assert file.read_text() == seed
+    file.write_text(release.with_image(seed, release.Image("ghcr.io/example/signups", B)))
+    again = built(own, monkeypatch, environment, A)
+    assert again == text
+    assert B in built(own, monkeypatch, environment, "")
+
+
+@needs_kubectl
+def test_every_resource_is_found_with_its_kind_and_name(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = built(own, monkeypatch, "production", A)
+
+    found = [(one.api_version, one.kind, one.name) for one in cluster.split(text)]
+
+    assert found == [
+        (one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in read_yaml(text)
+    ]
+    assert read_yaml(cluster.joined(cluster.split(text))) == read_yaml(text)
+
+
+@needs_kubectl
+def test_the_migration_is_named_by_the_image_and_stays_out_of_what_stands(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = built(own, monkeypatch, "dev", A)
+    image = release.Image("mirror.example.org/x", A)
+    here = cluster.Cluster("signups", "dev", "here")
+    one = rollout.Release(here, image, cluster.split(text))
+
+    job = yaml.safe_load(one.migration.text)
+
+    assert job["metadata"]["name"] == "signups-migrate-aaaaaaaaaaaa"
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == str(image)
+    assert "Job" not in {manifest.kind for manifest in one.standing}
+    assert len(one.standing) == len(one.manifests) - 1
+
+
+@needs_kubectl
+def test_a_manifest_becomes_data_without_a_cluster(
+    own: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    manifests = cluster.split(built(own, monkeypatch, "dev", A))
+    [deployment] = [one for one in manifests if one.kind == "Deployment"]
+    assert cluster.as_data(deployment) == yaml.safe_load(deployment.text)
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("", "kubectl said nothing"),
+        ("Warning: old\nerror: no such file\n", "error: no such file"),
+        ("E1129 memcache\nThe connection to the server x was refused\n",
+         "The connection to the server x was refused"),
+        ('error: Apply failed with 2 conflicts: conflicts with "hpa":\n- .spec.replicas\n'
+         "- .spec.x\nPlease review the fields above\n",
+         'error: Apply failed with 2 conflicts: conflicts with "hpa": .spec.replicas, .spec.x'),
+    ],
+)  # fmt: skip
+def test_what_kubectl_complains_of_is_one_line(said: str, problem: str) -> None:
+    assert cluster.problem(said) == problem
+
+
+# -- the drill -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 2},
+        {"tcpSocket": {"port": 8080}},
+        {"grpc": {"port": 8080}, "timeoutSeconds": 2},
+        None,
+    ],
+)
+def test_a_drill_breaks_readiness_and_nothing_else(probe: dict[str, object] | None) -> None:
+    container = {"name": "app", "image": "x", "livenessProbe": {"httpGet": {"port": 1}}}
+    if probe:
+        container["readinessProbe"] = probe
+    good = {"spec": {"containers": [{"name": "proxy"}, container]}}
+
+    bad = drill.broken(good)
+
+    spoilt = bad["spec"]["containers"][1].pop("readinessProbe")
+    assert [spoilt[key]["port"] for key in ("httpGet", "tcpSocket") if key in spoilt] == [1]
+    assert not {"grpc", "exec"} & set(spoilt)
+    container.pop("readinessProbe", None)
+    assert bad == good
+
+
+def result(**changes: object) -> object:
+    good = {
+        "began": "2026-01-02T03:04:05Z", "digest": A, "how": "rolling", "noticed": "no new pod",
+        "noticed_after": 121.0, "back_after": 4.0, "exposed": 0, "requests": "600, 0 failed",
+        "failed_requests": 0,
+    }  # fmt: skip
+    return drill.Result(**{**good, **changes})
+
+
+def test_a_drill_that_went_well_is_reported_so() -> None:
+    page = drill.report("signups", "staging", result())
+    assert page.startswith("# Rollback drill of signups in staging\n")
+    assert "| result | passed |" in page
+    assert "| noticed after | 121 s |" in page
+
+
+@pytest.mark.parametrize(
+    "changes", [{"noticed": ""}, {"back_after": None}, {"exposed": 1}, {"failed_requests": 1}]
+)
+def test_a_drill_that_went_badly_is_not_reported_as_passed(changes: dict[str, object]) -> None:
+    assert "| result | failed |" in drill.report("signups", "staging", result(**changes))
+
+
+# -- the doctor ------------------------------------------------------------------------------------
+
+
+def test_the_gateways_of_a_route_are_found() -> None:
+    route = yaml.safe_dump(
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": {"name": "signups"},
+            "spec": {
+                "hostnames": ["signups.example.com"],
+                "parentRefs": [{"name": "public", "namespace": "gateway-system"}, {"name": "own"}],
+                "rules": [{"backendRefs": [{"name": "signups", "port": 80}]}],
+            },
+        }
+    )
+    # PyYAML does not indent lists, as Kustomize does not.
+    assert doctor.gateways(route) == [("public", "gateway-system"), ("own", "")]
+    assert doctor.gateways(route.replace("parentRefs", "others")) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "number"), [("v1.37.2", (1, 37)), ("v1.9.0+x", (1, 9)), ("", (0, 0))]
+)
+def test_versions_are_compared_as_numbers(version: str, number: tuple[int, int]) -> None:
+    assert doctor.number(version) == number
+
+
+@pytest.mark.parametrize(
+    ("api", "kind", "resource"),
+    [
+        ("v1", "ConfigMap", "configmaps"),
+        ("apps/v1", "Deployment", "deployments.apps"),
+        ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies.networking.k8s.io"),
+    ],
+)
+def test_kinds_are_asked_for_under_their_plural(api: str, kind: str, resource: str) -> None:
+    assert doctor.resource_of(cluster.Manifest(f"apiVersion: {api}\nkind: {kind}\n")) == resource
