@@ -9,7 +9,7 @@ FENCE = re.compile(r"(?ms)^```[a-z]*\n(.*?)^```$")
 # What is no file of the repository or of a rendered service: made later, or a name with a slash.
 NOT_FILES = re.compile(
     r"/|build/|\.tools/|\.local/|[a-z]+/(json|problem)$|[a-z0-9.-]+\.(io|com|org)/|.*://|v[0-9]"
-    r"|\.slipway\.yaml$|slipway/update\.json$|upstream/tags/"
+    r"|\.slipway\.yaml$|slipway/update\.json$|upstream/tags/|runbooks/drills/$"
 )
 PATH = re.compile(
     r"\.?[\w.*\[\]{}-]+(/[\w.*\[\]{}-]+)+/?|\.?[\w-]+\.(md|yaml|yml|toml|lock|py|json)"

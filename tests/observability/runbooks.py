@@ -15,8 +15,8 @@ FENCE = re.compile(
 )
 PRINTS = "Prints: "
 SPAN = re.compile(r"`([^`]+)`")
-# What the reader puts a name in for.
-PLACEHOLDER = re.compile(r"(?<![\w.$])[A-Z]{3,}(?![\w.])")
+# What the reader puts a name in for; not the name of a variable.
+PLACEHOLDER = re.compile(r"(?<![\w.$])[A-Z]{3,}(?![\w.=])")
 
 
 @dataclass(frozen=True)

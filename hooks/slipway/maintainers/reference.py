@@ -96,6 +96,9 @@ def commands_page() -> str:
         "",
         "On a terminal the commands print tables and colours, elsewhere plain lines; with `--json`",
         "one JSON object.",
+        "",
+        "What a service's own `make` does with a cluster is in",
+        "[What the cluster must have](platform.md#the-commands).",
     ]
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)  # noqa: S101 - an app of several commands
@@ -229,8 +232,8 @@ def gates_page() -> str:
             "|---|---|---|---|",
             *(f"| `{one.id}` | {one.title} | {one.reads} | {one.remedy} |" for one in GATES),
             "",
-            "Not seen by files alone, and no gate yet: whether a rollback was drilled, an alert",
-            "arrives, a panel has data, and whether another service uses the same database.",
+            "Not seen by files alone, and no gate yet: whether an alert arrives, a panel has data,",
+            "and whether another service uses the same database.",
             "",
         ]
     )
