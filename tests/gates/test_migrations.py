@@ -26,6 +26,7 @@ FINE = (
     "DROP INDEX i; ALTER INDEX j RENAME TO k;",
     "UPDATE signups SET plan = 'DROP TABLE signups; LOCK TABLE signups';",
     "-- DROP TABLE signups;\n/* LOCK TABLE signups; */ SELECT 1;",
+    "ANALYZE signups;",
     "",
     "-- nothing yet",
     "-- contract: plan is unused since 1.4.0\nALTER TABLE signups DROP COLUMN plan;",

@@ -9,14 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from pglast import ast, parse_sql
+from pglast import parse_sql
 from pglast.enums import AlterTableType, ConstrType, ObjectType
 from pglast.parser import ParseError
 
 from slipway.answers import ANSWERS_FILE
 from slipway.gates.findings import Fault, Gate, Place
 from slipway.gates.service import Service
+
+# A node of the tree: its grammar says which fields it has; in the library's types all may miss.
+Node: TypeAlias = Any
 
 MIGRATION = re.compile(r"migrations/[^/]+\.sql")
 # What a file may say about itself, in a line of comment.
@@ -71,16 +75,16 @@ class Tables:
 
     made: set[tuple[str, str]] = field(default_factory=set)
 
-    def add(self, relation: ast.RangeVar) -> None:
+    def add(self, relation: Node) -> None:
         """Note a table that is made."""
         self.made.add(self._key(relation))
 
-    def __contains__(self, relation: ast.RangeVar | None) -> bool:
+    def __contains__(self, relation: Node) -> bool:
         """Say whether a table was made before in the same file."""
         return relation is not None and self._key(relation) in self.made
 
     @staticmethod
-    def _key(relation: ast.RangeVar) -> tuple[str, str]:
+    def _key(relation: Node) -> tuple[str, str]:
         return (relation.schemaname or "public", relation.relname)
 
 
@@ -106,8 +110,9 @@ def faults(file: str, text: str) -> Iterator[Fault]:
         return
     tables = Tables()
     for raw in statements:
-        start = BEFORE.match(text, raw.stmt_location)
-        where = place(file, text, start.end() if start else raw.stmt_location)
+        offset = raw.stmt_location or 0
+        start = BEFORE.match(text, offset)
+        where = place(file, text, start.end() if start else offset)
         for harm in harms(raw.stmt, tables):
             if not (may_lock if harm.locks else contract):
                 yield Fault(where, harm.what)
@@ -118,40 +123,42 @@ def place(file: str, text: str, offset: int) -> Place:
     return Place(file, text.count("\n", 0, offset) + 1)
 
 
-def harms(statement: ast.Node, tables: Tables) -> Iterator[Harm]:
+def harms(statement: Node, tables: Tables) -> Iterator[Harm]:
     """Yield what a statement does to the release before."""
-    match statement:
-        case ast.CreateStmt():
+    match kind := type(statement).__name__:
+        case "CreateStmt":
             tables.add(statement.relation)
-        case ast.CreateTableAsStmt():
+        case "CreateTableAsStmt":
             tables.add(statement.into.rel)
-        case ast.AlterTableStmt() if statement.relation not in tables:
+        case "AlterTableStmt" if statement.relation not in tables:
             for command in statement.cmds:
                 yield from of_alter(command, statement.relation.relname)
-        case ast.RenameStmt() if statement.relation not in tables:
+        case "RenameStmt" if statement.relation not in tables:
             if what := USED.get(statement.renameType):
                 name = statement.subname or (statement.relation and statement.relation.relname)
                 yield Harm(f"it renames the {what} {name or 'named there'}, which is in use")
-        case ast.AlterObjectSchemaStmt() if statement.relation not in tables:
+        case "AlterObjectSchemaStmt" if statement.relation not in tables:
             yield Harm("it moves what is in use into another schema")
-        case ast.AlterEnumStmt() if statement.oldVal:
+        case "AlterEnumStmt" if statement.oldVal:
             yield Harm(f"it renames the value {statement.oldVal}, which is in use")
-        case ast.DropStmt():
+        case "DropStmt":
             if what := USED.get(statement.removeType):
                 yield Harm(f"it drops a {what} that is in use")
-        case ast.IndexStmt() if statement.relation not in tables:
+        case "IndexStmt" if statement.relation not in tables:
             yield of_index(statement)
-        case ast.LockStmt() | ast.TruncateStmt():
+        case "LockStmt" | "TruncateStmt":
             relations = [one for one in statement.relations if one not in tables]
-            verb = "locks" if isinstance(statement, ast.LockStmt) else "empties and locks"
+            verb = "locks" if kind == "LockStmt" else "empties and locks"
             yield from (Harm(f"it {verb} the table {one.relname}", True) for one in relations)
-        case ast.ClusterStmt() | ast.ReindexStmt() | ast.VacuumStmt():
+        case "VacuumStmt" if not statement.is_vacuumcmd:
+            pass  # ANALYZE only reads
+        case "ClusterStmt" | "ReindexStmt" | "VacuumStmt":
             yield Harm("it locks what it reorders; that is for the database's owner", True)
-        case ast.RefreshMatViewStmt() if not statement.concurrent:
+        case "RefreshMatViewStmt" if not statement.concurrent:
             yield Harm(f"it locks the view {statement.relation.relname} while it is filled", True)
 
 
-def of_index(index: ast.IndexStmt) -> Harm:
+def of_index(index: Node) -> Harm:
     """Return what making an index on a table in use does."""
     by_hand = "make it by hand with CONCURRENTLY, then repeat it here with IF NOT EXISTS"
     table = index.relation.relname
@@ -162,7 +169,7 @@ def of_index(index: ast.IndexStmt) -> Harm:
     )
 
 
-def of_alter(command: ast.AlterTableCmd, table: str) -> Iterator[Harm]:
+def of_alter(command: Node, table: str) -> Iterator[Harm]:
     """Yield what a change of a table in use does."""
     match command.subtype:
         case AlterTableType.AT_DropColumn:
@@ -179,7 +186,7 @@ def of_alter(command: ast.AlterTableCmd, table: str) -> Iterator[Harm]:
             yield from of_constraint(command.def_, table)
 
 
-def of_new_column(column: ast.ColumnDef, table: str) -> Iterator[Harm]:
+def of_new_column(column: Node, table: str) -> Iterator[Harm]:
     """Yield what a new column of a table in use does."""
     constraints = {one.contype: one for one in column.constraints or ()}
     filled = {ConstrType.CONSTR_DEFAULT, ConstrType.CONSTR_IDENTITY, ConstrType.CONSTR_GENERATED}
@@ -192,7 +199,7 @@ def of_new_column(column: ast.ColumnDef, table: str) -> Iterator[Harm]:
         yield Harm(f"the {INDEXED[kind]} locks the table {table} until its index is made", True)
 
 
-def of_constraint(constraint: ast.Constraint, table: str) -> Iterator[Harm]:
+def of_constraint(constraint: Node, table: str) -> Iterator[Harm]:
     """Yield what a new constraint on a table in use does."""
     kind = constraint.contype
     if kind in CHECKED and not constraint.skip_validation:
