@@ -45,7 +45,9 @@ class Manifest:
     def renamed(self, name: str) -> Manifest:
         """Return the same under another name."""
         return Manifest(
-            re.sub(r"(?m)(^metadata:\n(?:  .*\n)*?  name: )\S+$", rf"\g<1>{name}", self.text, count=1)
+            re.sub(
+                r"(?m)(^metadata:\n(?:  .*\n)*?  name: )\S+$", rf"\g<1>{name}", self.text, count=1
+            )
         )
 
     def _first(self, pattern: str) -> str:

@@ -16,7 +16,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 from cluster import CannotRunError, Cluster, Resource
-from release import app_of, image_of
+from release import Past, app_of, image_of
 from rollout import (
     Release,
     forced,
@@ -215,7 +215,9 @@ def drill(cluster: Cluster, options: argparse.Namespace) -> bool:
         start = time.monotonic()
         try:
             cluster.apply(spoilt, *forced(options))
-            failure = wait(release, options.timeout, lambda: exposed.update(given_traffic(release)))
+            failure = wait(
+                release, options.timeout, lambda: exposed.update(given_traffic(release, before))
+            )
             noticed = time.monotonic()
             print(f"noticed after {noticed - start:.0f} s: {failure.says}", flush=True)
         finally:
@@ -245,9 +247,15 @@ def drill(cluster: Cluster, options: argparse.Namespace) -> bool:
     return result.passed
 
 
-def given_traffic(release: Release) -> set[str]:
-    """Return the pods of the newest release to which a Service sends requests."""
-    broken_pods = {pod["metadata"]["name"] for pod in new_pods(release)}
+def given_traffic(release: Release, before: Past) -> set[str]:
+    """Return the pods, but those of the release before, to which a Service sends requests."""
+    broken_pods = {
+        pod["metadata"]["name"]
+        for pod in new_pods(release)
+        if not any(
+            owner["name"] == before.replica_set for owner in pod["metadata"]["ownerReferences"]
+        )
+    }
     return {
         name
         for one in release.cluster.every("endpointslices.discovery.k8s.io")

@@ -261,7 +261,7 @@ def wait(release: Release, seconds: float, watch: Callable[[], object] = lambda:
     Args:
         release: what is applied.
         seconds: the longest time that it may take.
-        watch: called again and again meanwhile.
+        watch: called again and again meanwhile, as soon as the controller has looked.
 
     """
     cluster = release.cluster
@@ -269,10 +269,12 @@ def wait(release: Release, seconds: float, watch: Callable[[], object] = lambda:
     said = ""
     while True:
         progress = progress_of(release)
-        watch()
+        # Until the controller has looked, the newest release is still the one before.
+        if progress.state != "unseen":
+            watch()
         if progress.state in ("serving", "failed"):
             return progress
-        if crash_loops(new_pods(release)):
+        if progress.state == "waiting" and crash_loops(new_pods(release)):
             return Progress("failed", "new pods end again and again")
         if time.monotonic() > until:
             return Progress("failed", f"not done after {seconds:.0f} s: {progress.says}")
