@@ -13,6 +13,8 @@ from slipway.gates.service import Service
 # Distroless has no versions: what it is stands in the name, and Renovate adds the digest.
 DISTROLESS = re.compile(r"gcr\.io/distroless/[\w-]+-debian\d+")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# As exact as a tag can be: all its numbers.
+EXACT = re.compile(r"v?\d+\.\d+\.\d+[\w.-]*")
 # What the seeds of release/ hold before anything was built.
 NOT_RELEASED = "not-released"
 PLACEHOLDER = "app"
@@ -87,18 +89,24 @@ def images_of_compose(service: Service) -> Iterator[tuple[str, Place]]:
 
 
 def without_digest(service: Service) -> Iterator[Fault]:
-    """Find images that an environment would run by tag."""
+    """Find images that an environment would run by tag; a sidecar's may be an exact version."""
     for folder, workloads in service.environments.items():
         environment = folder.rpartition("/")[2]
-        for container in (one for workload in workloads for one in workload.containers):
+        sidecars = [one for each in workloads for one in each.sidecars]
+        for container in [one for each in workloads for one in each.containers]:
             image = container.get("image")
             if image is None:
                 yield Fault(container.at, f"{environment} runs a container without an image")
                 continue
             _, tag, digest = split_image(image.text)
-            released = image.text != PLACEHOLDER and tag != NOT_RELEASED
-            if released and not DIGEST.fullmatch(digest):
+            if image.text == PLACEHOLDER or tag == NOT_RELEASED or DIGEST.fullmatch(digest):
+                continue
+            if container not in sidecars:
                 yield Fault(image.at, f"{environment} runs {image.text!r}, not a digest")
+            elif digest or not EXACT.fullmatch(tag):
+                yield Fault(
+                    image.at, f"{environment} runs {image.text!r}, no digest and no exact version"
+                )
 
 
 GATES = (
@@ -112,9 +120,12 @@ GATES = (
     ),
     Gate(
         "image-by-digest",
-        "Environments run digests only",
-        "the images of each environment as Kustomize builds it; none yet is fine",
-        "Put the digest of a built image into the environment's `release/`",
+        "Environments run digests only, sidecars at least exact versions",
+        "the images of each environment as Kustomize builds it; none yet is fine, and a native"
+        " sidecar (an init container with `restartPolicy: Always`) may name all numbers of its"
+        " version",
+        "Put the digest of a built image into the environment's `release/`, a sidecar's beside its"
+        " tag",
         without_digest,
     ),
 )

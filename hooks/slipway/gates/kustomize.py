@@ -61,6 +61,16 @@ class Workload:
         ]
 
     @property
+    def sidecars(self) -> list[Value]:
+        """Return the native sidecars: init containers that run beside the others."""
+        pod = self.pod
+        return [
+            one
+            for one in (pod.listed("initContainers") if pod else [])
+            if (policy := one.get("restartPolicy")) and policy.text == "Always"
+        ]
+
+    @property
     def app(self) -> Value | None:
         """Return the container that serves: the one named app, else the first."""
         group = self.pod.get("containers") if self.pod else None
