@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tests.product import pins
+
 DOCKERFILE = "Dockerfile"
 COMPOSE = "compose.yaml"
 OBSERVED = "observability/local/compose.yaml"
 DEPLOYMENT = "deploy/base/deployment.yaml"
+FLAGD = "deploy/flags/flagd.yaml"
 RELEASE = "deploy/environments/production/release/kustomization.yaml"
 CHANGES = "deploy/environments/production/changes/kustomization.yaml"
 VARIABLES = "deploy/environments/production/changes/configuration.env"
@@ -217,6 +220,18 @@ def images() -> Iterator[Mutation]:
         "image-by-digest", "sidecar", on_the_pod(sidecar), CHANGES,
         "image: docker.io/library/nginx:1.29", "production runs 'docker.io/library/nginx:1.29'",
     )  # fmt: skip
+    for name, tag, says in (
+        ("no-exact-version", ":v0.16", "no digest and no exact version"),
+        ("no-digest-at-all", "@sha256:abc", "no digest and no exact version"),
+    ):
+        line = f"image: ghcr.io/open-feature/flagd{tag}"
+        edit = once(FLAGD, f"image: ghcr.io/open-feature/flagd:{pins()['flagd']}", line)
+        yield Mutation("image-by-digest", f"sidecar-{name}", edit, FLAGD, line, says)
+    policy = on_the_pod("containers:\n  - name: app\n    image: x:1.2.3\n    restartPolicy: Always")
+    yield Mutation(
+        "image-by-digest", "no-sidecar", policy, CHANGES, "image: x:1.2.3",
+        "production runs 'x:1.2.3', not a digest",
+    )  # fmt: skip
     yield Mutation(
         "image-by-digest", "json-patch",
         in_place("- op: replace\n  path: /spec/template/spec/containers/0/image\n  value: x:1"),
@@ -331,6 +346,10 @@ def resources() -> Iterator[Mutation]:
     yield Mutation(
         "resources-workloads", "sidecar", on_the_pod(sidecar), CHANGES, "- name: proxy",
         "'proxy' has no requests.cpu, requests.memory, limits.cpu, limits.memory",
+    )  # fmt: skip
+    yield Mutation(
+        "resources-workloads", "native-sidecar", once(FLAGD, "memory: 64Mi", "hugepages: 64Mi"),
+        FLAGD, "limits:", "Deployment 'signups': 'flagd' has no limits.memory",
     )  # fmt: skip
     yield Mutation(
         "resources-workloads", "patch-file",

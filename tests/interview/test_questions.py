@@ -35,7 +35,7 @@ PROMISED = [
     Promise("environments", "yaml", ["dev", "staging", "production"]),
     Promise("datastore", "str", "none", ["none", "postgres"]),
     Promise("cache", "str", "none", ["none", "redis"]),
-    Promise("rollout", "str", "rolling", ["rolling"]),
+    Promise("rollout", "str", "rolling", ["rolling", "canary", "blue-green"]),
     Promise("slo_availability", "yaml", 99.9),
     Promise("slo_latency_seconds", "yaml", 0.5, [0.1, 0.25, 0.5, 0.75, 2.5]),
     Promise("slo_latency", "yaml", 99.0),
@@ -44,9 +44,9 @@ PROMISED = [
     Promise("port", "yaml", 8080),
     Promise("image", "str", "ghcr.io/example/signups"),
     Promise("domain", "str", ""),
-    Promise("edge", "str", "none", ["none"]),
+    Promise("edge", "str", "none", ["none", "gateway", "ingress"]),
     Promise("gateway", "str", "gateway-system/public"),
-    Promise("secrets", "str", "kubernetes", ["kubernetes"]),
+    Promise("secrets", "str", "kubernetes", ["kubernetes", "external-secrets"]),
     Promise("secret_store", "str", "platform"),
     Promise("logs", "str", "loki", ["loki", "elasticsearch", "cloudwatch"]),
     Promise("grafana_url", "str", "https://grafana.example.com"),
@@ -170,6 +170,7 @@ def test_derived_values_are_not_recorded(service: Path) -> None:
         ),
         ({"environments": ["qa", "live"]}, "production_environments", ["live"]),
         ({"starter": False}, "business_metrics", {}),
+        ({"domain": "signups.example.com"}, "edge", "gateway"),
     ],
 )
 def test_a_default_follows_the_answers_before_it(

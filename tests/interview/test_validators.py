@@ -119,6 +119,8 @@ CASES: dict[str, Answers] = {
             "a." * 200 + "com",
         ],
     ),
+    # With a domain, each of them is taken: tests/render renders them.
+    "edge": Answers(accepts=["none"], refuses=["gateway", "ingress"], context={"domain": ""}),
     "gateway": Answers(
         accepts=["gateway-system/public", "a/b", "1/2"],
         refuses=[

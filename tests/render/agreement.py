@@ -224,13 +224,89 @@ def environments(service: Service) -> list[str]:
         [built] = read_yaml((folder / name / "kustomization.yaml").read_text())
         if variables != {"ENVIRONMENT": name, "LOG_LEVEL": sizes["log_level"]}:
             problems.append(f"{name}: {variables}")
-        if built["replicas"][0]["count"] != sizes["replicas"]:
-            problems.append(f"{name}: {built['replicas']}")
-        watched = ["../../../observability"] if name in production else []
-        if built["components"] != [*watched, "changes", "release"]:
+        if built["components"][-2:] != ["changes", "release"]:
             problems.append(f"{name}: what the service changes does not come last")
+        if ("../../../observability" in built["components"]) != (name in production):
+            problems.append(f"{name}: watched, or not watched, by mistake")
+        if "replicas" in built or "patches" in built:
+            problems.append(f"{name}: wins over what the service changes")
+        found = sizes_of(service, production=name in production)
+        if found != sizes["replicas"]:
+            problems.append(f"{name}: {found}")
         if built["namespace"] != f"{service.answers['service_name']}-{name}":
             problems.append(f"{name}: namespace {built['namespace']}")
+    return problems
+
+
+def sizes_of(service: Service, *, production: bool) -> dict[str, int]:
+    """Return the least and the most pods of an environment: the base's or its patch."""
+    [scaler] = read_yaml((service.folder / "deploy/base/autoscaler.yaml").read_text())
+    if not production:
+        file = service.folder / "deploy/components/small/kustomization.yaml"
+        [component] = read_yaml(file.read_text())
+        patches = [one for each in component["patches"] for one in read_yaml(each["patch"])]
+        [scaler] = [one for one in patches if one["kind"] == "HorizontalPodAutoscaler"]
+    return {"min": scaler["spec"]["minReplicas"], "max": scaler["spec"]["maxReplicas"]}
+
+
+def edge(service: Service) -> list[str]:
+    """The edge gives up when the numbers of a stop say so, at the service's own port."""
+    seconds_of_the_edge = f"{derived('shutdown')['edge_timeout']}s"
+    [port] = service.cluster_service["spec"]["ports"]
+    problems = []
+    kind = service.answers["edge"]
+    routes = list(service.folder.glob("deploy/environments/*/http-route.yaml"))
+    ingresses = list(service.folder.glob("deploy/environments/*/ingress.yaml"))
+    wanted = len(service.answers["environments"])
+    if (len(routes), len(ingresses)) != (
+        wanted * (kind == "gateway"),
+        wanted * (kind == "ingress"),
+    ):
+        problems.append(f"{kind}: {routes} {ingresses}")
+    hosts = []
+    for file in routes:
+        [route] = read_yaml(file.read_text())
+        [rule] = route["spec"]["rules"]
+        [backend] = rule["backendRefs"]
+        hosts += route["spec"]["hostnames"]
+        if rule["timeouts"] != {"request": seconds_of_the_edge}:
+            problems.append(f"{file}: {rule['timeouts']}, not {seconds_of_the_edge}")
+        if backend != {"name": service.answers["service_name"], "port": port["port"]}:
+            problems.append(f"{file}: {backend}")
+    for file in ingresses:
+        text = file.read_text()
+        [ingress] = read_yaml(text)
+        [rule] = ingress["spec"]["rules"]
+        [tls] = ingress["spec"]["tls"]
+        hosts.append(rule["host"])
+        if tls["hosts"] != [rule["host"]]:
+            problems.append(f"{file}: a certificate for {tls['hosts']}")
+        if f"at most {seconds_of_the_edge.removesuffix('s')} s" not in text:
+            problems.append(f"{file}: the controller is not told {seconds_of_the_edge}")
+    domain = service.answers["domain"]
+    if hosts and (hosts.count(domain), len(set(hosts))) != (1, wanted):
+        problems.append(f"two environments answer to one name: {hosts}")
+    return problems
+
+
+def flags(service: Service) -> list[str]:
+    """The service asks flagd where it listens, and flagd reads the file that compose reads."""
+    url = service.configuration.get("FLAGS_URL")
+    if not service.answers["feature_flags"]:
+        return [f"FLAGS_URL={url} without flags"] if url else []
+    folder = service.folder / "deploy/flags"
+    [patch] = read_yaml((folder / "flagd.yaml").read_text())
+    [sidecar] = patch["spec"]["template"]["spec"]["initContainers"]
+    local = service.compose["services"]["flags"]
+    asked = service.app["environment"]["FLAGS_URL"]
+    problems = []
+    [port] = re.findall(r":(\d+)\}", asked)
+    if url != f"http://127.0.0.1:{port}":
+        problems.append(f"FLAGS_URL={url} in a cluster, {asked} here")
+    if (sidecar["image"], sidecar["args"]) != (local["image"], local["command"]):
+        problems.append(f"flagd runs as {sidecar['image']} {sidecar['args']}")
+    if sidecar["securityContext"] != service.container["securityContext"]:
+        problems.append(f"flagd may do {sidecar['securityContext']}")
     return problems
 
 
@@ -295,5 +371,5 @@ def telemetry(service: Service) -> list[str]:
 
 CHECKS = [
     *(probes, ports, loopback, shutdown, names, images, environments, hardening, entry_points),
-    telemetry,
+    *(telemetry, edge, flags),
 ]

@@ -49,6 +49,9 @@ def _completed(row: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
     if number := given.get("production_environments"):
         default = interview().entries["environments"].details["default"]
         given["production_environments"] = given.get("environments", default)[-number:]
+    # An edge without a name to reach is refused.
+    if given.get("edge", "none") != "none":
+        given.setdefault("domain", "signups.example.com")
     yield from given.items()
 
 

@@ -15,6 +15,7 @@ from yamllint.config import YamlLintConfig
 
 from tests.engines import catalogue
 from tests.product import pins
+from tests.render.custom_resources import is_custom, problems_of
 from tests.render.reading import read_yaml
 
 YAMLLINT = Path(__file__).with_name("yamllint.yaml")
@@ -102,8 +103,8 @@ def invalid(manifests: str, version: str) -> list[str]:
     problems = []
     for resource in read_yaml(manifests):
         named = f"{resource['kind']}/{resource['metadata']['name']} in {version}"
-        if resource["apiVersion"] == "monitoring.coreos.com/v1":
-            problems += [f"{named}: {problem}" for problem in _not_a_prometheus_rule(resource)]
+        if is_custom(resource):
+            problems += [f"{named}: {problem}" for problem in problems_of(resource)]
             continue
         try:
             used = kubernetes_validate.validate(resource, version, strict=True)
@@ -116,25 +117,6 @@ def invalid(manifests: str, version: str) -> list[str]:
             if used != version.removeprefix("v"):
                 problems.append(f"{named}: kubernetes-validate knows {used} only; take a newer one")
     return problems
-
-
-def _not_a_prometheus_rule(resource: dict[str, Any]) -> list[str]:
-    """Return the fields that the operator's PrometheusRule has not; promtool reads the rules."""
-    rules = [rule for group in resource["spec"]["groups"] for rule in group["rules"]]
-    known = (
-        ([resource], {"apiVersion", "kind", "metadata", "spec"}),
-        ([resource["spec"]], {"groups"}),
-        (resource["spec"]["groups"], {"name", "interval", "labels", "rules"}),
-        (rules, {"alert", "annotations", "expr", "for", "keep_firing_for", "labels", "record"}),
-    )
-    kind = [] if resource["kind"] == "PrometheusRule" else [f"unknown kind {resource['kind']}"]
-    return kind + [
-        f"unknown field {field}"
-        for objects, fields in known
-        for one in objects
-        for field in one
-        if field not in fields
-    ]
 
 
 # -- policies --------------------------------------------------------------------------------------

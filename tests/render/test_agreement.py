@@ -62,11 +62,22 @@ KUSTOMIZATION = (
 SERVICE = "template/deploy/base/service.yaml.jinja"
 MAKEFILE = "template/Makefile.jinja"
 
-# Everything there is, in one environment.
+ROUTE = str(
+    Path(KUSTOMIZATION).with_name("[% if edge == 'gateway' %]http-route.yaml[% endif %].jinja")
+)
+FLAGD = "template/deploy/[% if feature_flags %]flags[% endif %]/flagd.yaml.jinja"
+VARIABLES = "template/deploy/base/configuration.env.jinja"
+SMALL = (
+    "template/deploy/components/[% if production_environments | length < environments | length %]"
+    "small[% endif %]/kustomization.yaml.jinja"
+)
+
+# Everything there is, in two environments.
 LARGEST: dict[str, Any] = {
     "datastore": "postgres",
     "cache": "redis",
-    "environments": ["production"],
+    "environments": ["staging", "production"],
+    "domain": "signups.example.com",
 }
 
 DRIFTS = [
@@ -93,6 +104,13 @@ DRIFTS = [
     Drift(agreement.hardening, COMPOSE, "memory: 256M, pids: 128", "memory: 512M, pids: 128"),
     Drift(agreement.entry_points, DOCKERFILE, '"healthcheck"]', '"health"]'),
     Drift(agreement.entry_points, DOCKERFILE, 'CMD ["dev"]', "CMD dev"),
+    Drift(agreement.environments, SMALL, "sizes[false].replicas.max", "sizes[true].replicas.max"),
+    Drift(agreement.environments, KUSTOMIZATION, "components:\n", "patches: []\ncomponents:\n"),
+    Drift(agreement.edge, ROUTE, "[[ shutdown.edge_timeout ]]s", "30s"),
+    Drift(agreement.edge, ROUTE, "domain if environment == environments[-1]", "domain if true"),
+    Drift(agreement.flags, FLAGD, "flagd:[[ pins.flagd ]]", "flagd:v0.1.0"),
+    Drift(agreement.flags, FLAGD, "drop: [ALL]", "drop: [NET_RAW]"),
+    Drift(agreement.flags, VARIABLES, "127.0.0.1:8016", "127.0.0.1:8013"),
     Drift(agreement.telemetry, MAKEFILE, "http://collector:4318", "http://collector:4317"),
 ]  # fmt: skip
 

@@ -28,7 +28,10 @@ from tests.services import Services, mutated
 ROWS = 25
 DESCRIPTIONS = 60
 # Everything that can be rendered, so that an answer reaches every file it can reach.
-LARGEST = {"datastore": "postgres", "cache": "redis"}
+LARGEST = {
+    **{"datastore": "postgres", "cache": "redis"},
+    **{"edge": "gateway", "secrets": "external-secrets", "rollout": "canary"},
+}
 
 MARKERS: dict[str, Any] = {
     "service_name": "mark-service",
@@ -37,7 +40,7 @@ MARKERS: dict[str, Any] = {
     "description": "Mark of the description",
     "image": "mark.example/mark-image",
     "domain": "mark-domain.example",
-    "gateway": "mark-gateway/public",
+    "gateway": "mark-gateway/mark-public",
     "secret_store": "mark-store",
     "grafana_url": "https://mark.example/mark-grafana",
     "environments": ["mark-env-1", "mark-env-2"],
@@ -70,6 +73,8 @@ def replacements(answers: Mapping[str, Any]) -> dict[str, str]:
         pairs |= dict(zip(marker, given, strict=True)) if not isinstance(marker, str) else {
             marker: given
         }  # fmt: skip
+    # Manifests name the Gateway's namespace and name apart.
+    pairs |= dict(zip(MARKERS["gateway"].split("/"), answers["gateway"].split("/"), strict=True))
     # The one derived value that is made of an answer: copier.yml says how.
     assert derived("database") == "[[ service_name | replace('-', '_') ]]"
     pairs[MARKERS["service_name"].replace("-", "_")] = answers["service_name"].replace("-", "_")
@@ -135,6 +140,7 @@ def rows(template: Path, folder: Path) -> Iterator[dict[str, Any]]:
         for name, (likely, _) in SAFE.items()
     }
     descriptions = validators.accepted("description", hostile.strings(SAFE["description"][0]))
+    chosen["domain"] = [text for text in chosen["domain"] if text]  # an edge needs one
     packed = hostile.packed(descriptions, LONGEST_DESCRIPTION)
     chosen["description"] = [*packed, *chosen["description"]][:ROWS]
     names = [[text] for text in hostile.strings("production") if text]

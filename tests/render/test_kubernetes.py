@@ -24,8 +24,14 @@ def sources(service: Path) -> Iterator[str]:
     """Yield what Kustomize starts from, with the selector that it adds: not its own files."""
     [base] = read_yaml((service / "deploy/base/kustomization.yaml").read_text())
     [labels] = [one["pairs"] for one in base["labels"] if one.get("includeSelectors")]
-    for _, document in documents(service / "deploy"):
-        if "kustomize.config.k8s.io" in document["apiVersion"]:
+    patches = {
+        (Path(path).parent / patch["path"]).as_posix()
+        for path, one in documents(service / "deploy")
+        for patch in one.get("patches", [])
+        if "path" in patch
+    }
+    for path, document in documents(service / "deploy"):
+        if "kustomize.config.k8s.io" in document["apiVersion"] or path in patches:
             continue
         if document["kind"] == "Deployment":
             document["spec"]["selector"] = {"matchLabels": labels}
@@ -48,7 +54,7 @@ def test_the_sources_are_valid(services: Services, version: str) -> None:
 def test_an_unknown_field_a_wrong_type_and_an_unknown_kind_are_refused(
     services: Services, version: str
 ) -> None:
-    deployment = next(one for one in sources(services(LARGEST)) if "kind: Deployment" in one)
+    deployment = next(one for one in sources(services(LARGEST)) if "imagePullPolicy:" in one)
     assert not invalid(deployment, version)
 
     for old, new in {
@@ -99,7 +105,8 @@ def test_everything_that_is_built_carries_the_recommended_labels_and_its_namespa
         watched = {"PrometheusRule"} if environment == "production" else set()
         assert {one["kind"] for one in built} == {
             *("ConfigMap", "Deployment", "Namespace", "Service", "ServiceAccount"),
-            *("Job", "NetworkPolicy"),
+            *("Job", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"),
+            *("ResourceQuota", "LimitRange"),
             *watched,
         }
         for one in built:
@@ -148,7 +155,7 @@ def test_production_brings_rules_dashboards_and_the_collector_s_configuration(
         built = read_yaml(kustomize(service, environment))
         maps = {one["metadata"]["name"]: one for one in built if one["kind"] == "ConfigMap"}
         if environment != "production":
-            assert len(maps) == 1
+            assert len(maps) == 2
             continue
         dashboards = maps["signups-dashboards"]
         assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
@@ -179,7 +186,7 @@ def test_another_environment_brings_them_by_one_line_in_its_changes(
 
     kinds = [one["kind"] for one in read_yaml(kustomize(service, "dev"))]
 
-    assert kinds.count("ConfigMap") == 3
+    assert kinds.count("ConfigMap") == 4
     assert "PrometheusRule" in kinds
 
 
@@ -197,4 +204,4 @@ def test_a_cluster_without_prometheus_operator_leaves_out_the_rules_by_its_chang
     kinds = [one["kind"] for one in read_yaml(kustomize(service, "production"))]
 
     assert "PrometheusRule" not in kinds
-    assert kinds.count("ConfigMap") == 3
+    assert kinds.count("ConfigMap") == 4

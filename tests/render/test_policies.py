@@ -16,7 +16,14 @@ EXCEPTIONS = Path(__file__).with_name("exceptions.yaml")
 DIGEST = f"sha256:{'0' * 64}"
 # Each starts with what it stands for; the smallest and the largest service.
 SERVICES: dict[str, dict[str, Any]] = {
-    "largest": {"datastore": "postgres", "cache": "redis"},
+    "largest": {
+        **{"datastore": "postgres", "cache": "redis", "secrets": "external-secrets"},
+        **{"rollout": "canary", "domain": "signups.example.com"},
+    },
+    "blue-green": {
+        **{"rollout": "blue-green", "edge": "ingress", "domain": "signups.example.com"},
+        "starter": False,
+    },
     "smallest": {"environments": ["production"], "feature_flags": False, "starter": False},
 }
 SPOILT = "spoilt"

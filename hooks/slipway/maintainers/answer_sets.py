@@ -11,6 +11,8 @@ EVERYTHING: Answers = {
     "service_name": "signups",
     "datastore": "postgres",
     "cache": "redis",
+    # What an edge needs, whichever it is.
+    "domain": "signups.example.com",
 }
 
 ANSWER_SETS: Mapping[str, Answers] = {
@@ -20,6 +22,18 @@ ANSWER_SETS: Mapping[str, Answers] = {
     "go": {**EVERYTHING, "stack": "go"},
     "postgres": {"service_name": "signups", "datastore": "postgres"},
     "own-code": {"service_name": "signups", "starter": False, "feature_flags": False},
+    "canary": {
+        **EVERYTHING,
+        "rollout": "canary",
+        "secrets": "external-secrets",
+        "starter": False,
+    },
+    "blue-green": {
+        **EVERYTHING,
+        "rollout": "blue-green",
+        "edge": "ingress",
+        "starter": False,
+    },
     "cloudwatch": {"service_name": "signups", "logs": "cloudwatch"},
     "platform": {
         "service_name": "billing-export",
