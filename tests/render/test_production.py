@@ -23,7 +23,7 @@ def small(template: Path, destination: Path) -> Path:
     """Copy what a template makes manifests of: rooms and runbooks take most of the time."""
     destination.mkdir(parents=True)
     shutil.copy(template / "copier.yml", destination)
-    for folder in ("_partials", "deploy", "observability"):
+    for folder in ("_partials", "deploy", "observability", "[[python]]/observability"):
         shutil.copytree(template / "template" / folder, destination / "template" / folder)
     answers_file = "[[ _copier_conf.answers_file ]].jinja"
     shutil.copy(template / "template" / answers_file, destination / "template")
@@ -92,7 +92,7 @@ def combinations() -> Iterator[dict[str, Any]]:
         yield dict(zip(names, values, strict=True))
 
 
-@pytest.mark.parametrize("answers", combinations(), ids=lambda one: "-".join(one.values()))
+@pytest.mark.parametrize("answers", list(combinations()), ids=lambda one: "-".join(one.values()))
 def test_every_environment_rollout_secrets_and_edge_build_and_are_valid(
     clusters: Clusters, answers: dict[str, Any]
 ) -> None:
