@@ -730,7 +730,7 @@ def in_code(room: Room, *, starter: bool) -> list[Recipe]:
 def in_environments(answers: AnswerSet) -> list[Recipe]:
     """Return edits below deploy/environments, and of what is seeded when missing."""
     staging, production = f"{ENVIRONMENTS}/staging", f"{ENVIRONMENTS}/production"
-    replicas = "    count: 1\ncomponents:\n"
+    last = "  - changes\n  - release\n"
     own = [
         Whole(f"{staging}/{path}", at=answers.place(f"{staging}/{path}"))
         for path in ("changes/configuration.env", "release/kustomization.yaml")
@@ -742,8 +742,8 @@ def in_environments(answers: AnswerSet) -> list[Recipe]:
     )
     of_the_template = Lines(
         f"{staging}/kustomization.yaml",
-        replicas,
-        replicas.replace("1", "2"),
+        last,
+        last.replace("  - release", "  - extras\n  - release"),
         at=answers.place(f"{staging}/kustomization.yaml"),
     )
     if "staging" in answers.moves:
@@ -765,8 +765,8 @@ def in_environments(answers: AnswerSet) -> list[Recipe]:
             [
                 Lines(
                     f"{production}/kustomization.yaml",
-                    "    count: 3\ncomponents:\n",
-                    "    count: 5\ncomponents:\n",
+                    last,
+                    last.replace("  - release", "  - extras\n  - release"),
                     end="\r\n",
                 )
             ],
