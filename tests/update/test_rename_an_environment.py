@@ -119,4 +119,4 @@ def test_a_renamed_production_stays_production(project: Project) -> None:
     project.update(environments=["dev", "staging", "live"])
 
     assert "production_environments:\n- live\n" in project.read(".copier-answers.yml")
-    assert "count: 3" in project.read(place("live", "kustomization.yaml"))
+    assert "/observability" in project.read(place("live", "kustomization.yaml"))
