@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.product import pins
-
 DOCKERFILE = "Dockerfile"
 COMPOSE = "compose.yaml"
 OBSERVED = "observability/local/compose.yaml"
@@ -225,8 +223,8 @@ def images() -> Iterator[Mutation]:
         ("no-digest-at-all", "@sha256:abc", "no digest and no exact version"),
     ):
         line = f"image: ghcr.io/open-feature/flagd{tag}"
-        edit = once(FLAGD, f"image: ghcr.io/open-feature/flagd:{pins()['flagd']}", line)
-        yield Mutation("image-by-digest", f"sidecar-{name}", edit, FLAGD, line, says)
+        edit = on_the_pod(f"initContainers:\n  - name: flagd\n    {line}")
+        yield Mutation("image-by-digest", f"sidecar-{name}", edit, CHANGES, line, says)
     policy = on_the_pod("containers:\n  - name: app\n    image: x:1.2.3\n    restartPolicy: Always")
     yield Mutation(
         "image-by-digest", "no-sidecar", policy, CHANGES, "image: x:1.2.3",
@@ -298,6 +296,13 @@ def health() -> Iterator[Mutation]:
     yield Mutation(
         "health-probes", "one-path", once(DEPLOYMENT, "path: /readyz", "path: '/livez' # two"),
         DEPLOYMENT, "path: '/livez' # two", "readinessProbe asks '/livez' as livenessProbe does",
+    )  # fmt: skip
+    yield Mutation(
+        "health-probes", "rollout-of-its-own",
+        once("deploy/base/other.yaml", "",
+             "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: other}\n"),
+        "deploy/base/other.yaml", "apiVersion: argoproj.io/v1alpha1",
+        "Rollout 'other' has no container",
     )  # fmt: skip
     removed = "path: /spec/template/spec/containers/0/livenessProbe"
     yield Mutation(

@@ -29,7 +29,9 @@ def without_healthcheck(service: Service) -> Iterator[Fault]:
 
 def without_probes(service: Service) -> Iterator[Fault]:
     """Find pods that serve and lack a probe, or whose probes ask the same."""
-    serving = [one for one in service.workloads if one.kind in LONG_RUNNING]
+    serving = [
+        one for one in service.workloads if one.kind in LONG_RUNNING and not one.runs_another
+    ]
     if not any(serving):
         yield Fault(Place("deploy/base/deployment.yaml", 1), "no environment runs a Deployment")
     for workload in serving:

@@ -61,6 +61,11 @@ class Workload:
         ]
 
     @property
+    def runs_another(self) -> bool:
+        """Say whether it is a Rollout of another workload's pods, which has none of its own."""
+        return self.pod is None and self.value.get("spec", "workloadRef") is not None
+
+    @property
     def sidecars(self) -> list[Value]:
         """Return the native sidecars: init containers that run beside the others."""
         pod = self.pod
