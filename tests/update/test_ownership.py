@@ -108,9 +108,11 @@ def test_the_reference_page_names_the_owners(services: Services) -> None:
     told = dict(re.findall(r"^\| `([^`]+)` \| ([a-z, ]+) \|", page, re.MULTILINE))
     expected = {
         re.sub(r"^deploy/environments/[^/]+", "deploy/environments/ENVIRONMENT", path): owner
-        for question in ("stack", "logs")
+        for question in ("stack", "logs", "rollout", "secrets", "edge")
         for choice in interview().entries[question].choices
-        for path, owner in owners(files(services({**LARGEST, question: choice}))).items()
+        for path, owner in owners(
+            files(services({**LARGEST, "domain": "signups.example.com", question: choice}))
+        ).items()
     }
 
     assert told == expected, "docs/reference/files.md is not current: run make docs"
