@@ -1,6 +1,7 @@
 """What a careful writer leaves in no file: each check returns the problems it sees."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from tests.render import reading
 
 MOST_ROOT_ENTRIES = 20
 MOST_FILES = 120
+# Beside those of the environments, of which a service has as many as it likes.
+MOST_FILES_OF_AN_ENVIRONMENT = 8
+ENVIRONMENTS = "deploy/environments/"
 
 # Formatters of these demand two blank lines, or keep what stands in a block of code.
 TWO_BLANK_LINES = (".py",)
@@ -82,9 +86,15 @@ def too_many(service: Rendered) -> list[str]:
     problems = []
     if len(entries) > MOST_ROOT_ENTRIES:
         problems.append(f"{len(entries)} entries at the root: {sorted(entries)}")
-    if len(service.files) > MOST_FILES:
-        problems.append(f"{len(service.files)} files")
-    return problems
+    shared = [path for path in service.files if not path.startswith(ENVIRONMENTS)]
+    if len(shared) > MOST_FILES:
+        problems.append(f"{len(shared)} files")
+    counted = Counter(path.split("/")[2] for path in service.files if path not in shared)
+    return problems + [
+        f"{count} files of {environment}"
+        for environment, count in counted.items()
+        if count > MOST_FILES_OF_AN_ENVIRONMENT
+    ]
 
 
 def names_the_template(service: Rendered) -> list[str]:

@@ -105,8 +105,13 @@ def test_empty_files_and_crowds_are_noticed(template: Path, tmp_path: Path) -> N
 
     for number in range(max(hygiene.MOST_FILES, hygiene.MOST_ROOT_ENTRIES) + 1):
         (tmp_path / f"{number}").touch()
+    environment = tmp_path / hygiene.ENVIRONMENTS / "dev"
+    environment.mkdir(parents=True)
+    for number in range(hygiene.MOST_FILES_OF_AN_ENVIRONMENT + 1):
+        (environment / f"{number}").touch()
 
-    assert len(hygiene.too_many(Rendered(tmp_path, template))) == len(["at the root", "in all"])
+    found = hygiene.too_many(Rendered(tmp_path, template))
+    assert len(found) == len(["at the root", "in all", "of an environment"])
 
 
 def test_a_render_that_depends_on_chance_is_noticed(template: Path, tmp_path: Path) -> None:
