@@ -123,9 +123,14 @@ class Archive:
                 commands.run(["dpkg", "-x", package, target], engine="docker", hint=HINT)
 
 
-def multiarch() -> str:
-    """Return the folder name of the machine's libraries, such as x86_64-linux-gnu."""
+def architecture() -> str:
+    """Return the machine's architecture as Debian and images call it, such as amd64."""
     said = subprocess.run(
         ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
     )
-    return {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[said.stdout.strip()]
+    return said.stdout.strip()
+
+
+def multiarch() -> str:
+    """Return the folder name of the machine's libraries, such as x86_64-linux-gnu."""
+    return {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[architecture()]

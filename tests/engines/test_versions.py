@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.engines import catalogue, collector, golang, observing, queries, standins
+from tests.engines import catalogue, cluster, collector, golang, observing, queries, standins
 from tests.engines.versions import FILE, all_versions, version
 
 FOLDER = Path(__file__).parent
@@ -69,6 +69,28 @@ def test_go_programs_are_locked_at_their_pin(recipe: golang.GoProgram) -> None:
     assert required == f"v{number}"
     assert f"{recipe.source} h1:" in (recipe.module / "go.sum").read_text()
     assert f'_ "{recipe.package}"' in (recipe.module / "tools.go").read_text()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("k8s.io/kubernetes", "kubernetes"),
+        ("github.com/coredns/coredns", "coredns"),
+        ("sigs.k8s.io/metrics-server", "metrics-server"),
+    ],
+)
+def test_the_cluster_is_locked_at_its_pins(module: str, name: str) -> None:
+    required = f"{module} v{version(name)}"
+    assert f"\t{required}\n" in (cluster.FOLDER / "go.mod").read_text()
+    assert f"{required} h1:" in (cluster.FOLDER / "go.sum").read_text()
+
+
+def test_the_libraries_of_the_cluster_are_those_of_its_kubernetes() -> None:
+    modules = (cluster.FOLDER / "go.mod").read_text()
+    replaced = re.findall(r"^\t(k8s\.io/\S+) => (k8s\.io/\S+) v(\S+)$", modules, re.MULTILINE)
+    assert len(replaced) > 30
+    numbers = version("kubernetes").removeprefix("1.")
+    assert {(name == by, number) for name, by, number in replaced} == {(True, f"0.{numbers}")}
 
 
 @pytest.mark.parametrize("name", queries.LANGUAGES)

@@ -1,0 +1,124 @@
+// load sends requests at a steady pace to one address and counts those that fail: without an answer,
+// or with a 5xx one. It ends by itself, and earlier when a file appears.
+//
+//	load -url http://10.98.0.80/ -rps 200 -for 60s [-body JSON] [-keepalive] [-stop FILE]
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	mostRequests = 500
+	longest      = 5 * time.Minute
+)
+
+type result struct {
+	mutex   sync.Mutex
+	took    []time.Duration
+	failed  int
+	reasons map[string]int
+}
+
+// reason is the short name of why a request failed.
+func reason(err error) string {
+	text := err.Error()
+	for _, known := range []string{"connection refused", "connection reset", "EOF", "no route", "timeout", "deadline"} {
+		if strings.Contains(strings.ToLower(text), strings.ToLower(known)) {
+			return known
+		}
+	}
+	return text
+}
+
+func send(client *http.Client, url, body string) error {
+	var response *http.Response
+	var err error
+	if body == "" {
+		response, err = client.Get(url)
+	} else {
+		response, err = client.Post(url, "application/json", strings.NewReader(body))
+	}
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err = io.Copy(io.Discard, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode >= http.StatusInternalServerError {
+		return fmt.Errorf("status %d", response.StatusCode)
+	}
+	return nil
+}
+
+func (r *result) add(err error, took time.Duration) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.took = append(r.took, took)
+	if err != nil {
+		r.failed++
+		r.reasons[reason(err)]++
+	}
+}
+
+// quantile is in milliseconds; every request counts, those that failed as well.
+func (r *result) quantile(share float64) float64 {
+	if len(r.took) == 0 {
+		return 0
+	}
+	sort.Slice(r.took, func(i, j int) bool { return r.took[i] < r.took[j] })
+	return float64(r.took[int(share*float64(len(r.took)-1))].Microseconds()) / 1000
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return file != "" && err == nil
+}
+
+func main() {
+	url := flag.String("url", "", "where to")
+	rps := flag.Int("rps", 200, "requests a second")
+	length := flag.Duration("for", 30*time.Second, "the longest time")
+	body := flag.String("body", "", "what to post; a GET without it")
+	keep := flag.Bool("keepalive", false, "use connections again")
+	timeout := flag.Duration("timeout", 3*time.Second, "of one request")
+	stop := flag.String("stop", "", "ends when this file exists")
+	flag.Parse()
+	if *rps < 1 || *rps > mostRequests || *length > longest {
+		fmt.Fprintf(os.Stderr, "load: 1 to %d requests a second, %s at most\n", mostRequests, longest)
+		os.Exit(2)
+	}
+	client := &http.Client{Timeout: *timeout, Transport: &http.Transport{
+		DisableKeepAlives:   !*keep,
+		MaxIdleConnsPerHost: 32,
+		DialContext:         (&net.Dialer{Timeout: *timeout}).DialContext,
+	}}
+	all := &result{reasons: map[string]int{}}
+	var group sync.WaitGroup
+	start := time.Now()
+	for range time.Tick(time.Second / time.Duration(*rps)) {
+		if time.Since(start) > *length || exists(*stop) {
+			break
+		}
+		group.Go(func() {
+			begin := time.Now()
+			all.add(send(client, *url, *body), time.Since(begin))
+		})
+	}
+	group.Wait()
+	json.NewEncoder(os.Stdout).Encode(map[string]any{
+		"sent": len(all.took), "failed": all.failed, "reasons": all.reasons,
+		"p50": all.quantile(.5), "p99": all.quantile(.99), "seconds": time.Since(start).Seconds(),
+	})
+}
