@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from slipway.errors import SlipwayError
 
-from tests.engines import observing
+from tests.engines import cluster, observing
 from tests.engines.collector import Collector
 from tests.engines.docker import Docker
 from tests.engines.golang import GoProgram
@@ -79,6 +79,7 @@ DOCKER = Docker()
 IMAGES = Images(DOCKER)
 OBSERVERS = observing.ObserverImages(DOCKER)
 QUERIES = Queries()
+CLUSTER = cluster.Cluster()
 
 ENGINES: tuple[Engine, ...] = (
     Engine("docker", "images build, containers and compose run", DOCKER),
@@ -121,6 +122,13 @@ ENGINES: tuple[Engine, ...] = (
     ),
     Engine("queries", "queries of traces and logs are well formed", QUERIES),
     Engine("telemetrygen", "telemetry of no service arrives", observing.TELEMETRYGEN),
+    Engine("cluster", "manifests run on a Kubernetes of two nodes", CLUSTER),
+    Engine(
+        "argo-rollouts",
+        "canaries and blue-green releases are judged",
+        cluster.ARGO_ROLLOUTS,
+        needs=("cluster",),
+    ),
 )
 
 

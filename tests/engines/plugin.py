@@ -2,6 +2,7 @@
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,7 @@ from slipway.errors import SlipwayError
 from tests.engines import catalogue
 from tests.engines.docker import daemon
 from tests.engines.fixtures import backends
+from tests.engines.fixtures import cluster as clusters
 from tests.engines.fixtures import collector as collectors
 from tests.engines.fixtures.docker import Docker
 
@@ -23,6 +25,7 @@ FIXTURES = {
     "collector": ("collector",),
     "run_collector": ("collector",),
     "run_backends": backends.NEEDS,
+    "cluster": ("cluster",),
 }
 
 
@@ -204,6 +207,16 @@ def run_backends(tmp_path_factory: pytest.TempPathFactory) -> RunBackends:
         return backends.running(service, folder, setup, addresses=addresses)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[clusters.Cluster]:
+    """Give a running Kubernetes of two nodes; each process of the tests has its own."""
+    require("cluster")
+    # Sockets have paths of at most 107 characters, which pytest's folders leave no room for.
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        with clusters.running(Path(folder) / Path(folder).name[-8:], catalogue.CLUSTER.folder) as running:
+            yield running
 
 
 def _addresses() -> Sequence[str]:

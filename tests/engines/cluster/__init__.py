@@ -1,7 +1,4 @@
-"""A Kubernetes of two nodes: upstream's programs, containerd, and the harness's own policies.
-
-Under way: no entry of the catalogue installs it yet, and no test has run on it.
-"""
+"""A Kubernetes of two nodes: upstream's programs, containerd, and the harness's own policies."""
 
 import hashlib
 from dataclasses import dataclass

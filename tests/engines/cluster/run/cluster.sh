@@ -14,7 +14,7 @@ network() {
   ip link add br0 type bridge
   ip addr add $CONTROL/24 dev br0
   ip link set br0 up
-  sysctl -qw net.ipv4.ip_forward=1
+  echo 1 >/proc/sys/net/ipv4/ip_forward
 }
 
 # Keys, tokens and who may use them -----------------------------------------------------------------

@@ -28,7 +28,8 @@ network() {
     other=$((other + 1))
     [[ $name == "$node" ]] || ip route add "10.244.$other.0/24" via "10.99.0.$((10 + other))"
   done
-  sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.route_localnet=1
+  echo 1 >/proc/sys/net/ipv4/ip_forward
+  echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
 }
 
 groups() {
