@@ -117,6 +117,7 @@ class Archive:
 
     def unpack(self, packages: Sequence[str], target: Path) -> None:
         """Download packages and unpack them into a folder; nothing of theirs is run."""
+        target.mkdir(parents=True, exist_ok=True)
         with cache.scratch() as folder:
             self._apt("download", *packages, cwd=folder)
             for package in sorted(folder.glob("*.deb")):

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -213,10 +212,8 @@ def run_backends(tmp_path_factory: pytest.TempPathFactory) -> RunBackends:
 def cluster() -> Iterator[clusters.Cluster]:
     """Give a running Kubernetes of two nodes; each process of the tests has its own."""
     require("cluster")
-    # Sockets have paths of at most 107 characters, which pytest's folders leave no room for.
-    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        with clusters.running(Path(folder) / Path(folder).name[-8:], catalogue.CLUSTER.folder) as running:
-            yield running
+    with clusters.temporary(catalogue.CLUSTER.folder) as running:
+        yield running
 
 
 def _addresses() -> Sequence[str]:
