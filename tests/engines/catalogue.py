@@ -9,6 +9,7 @@ from slipway.errors import SlipwayError
 
 from tests.engines import cluster, observing
 from tests.engines.collector import Collector
+from tests.engines.custom_resources import CustomResources
 from tests.engines.docker import Docker
 from tests.engines.golang import GoProgram
 from tests.engines.progress import Progress
@@ -80,6 +81,7 @@ IMAGES = Images(DOCKER)
 OBSERVERS = observing.ObserverImages(DOCKER)
 QUERIES = Queries()
 CLUSTER = cluster.Cluster()
+CUSTOM_RESOURCES = CustomResources()
 
 ENGINES: tuple[Engine, ...] = (
     Engine("docker", "images build, containers and compose run", DOCKER),
@@ -124,10 +126,16 @@ ENGINES: tuple[Engine, ...] = (
     Engine("telemetrygen", "telemetry of no service arrives", observing.TELEMETRYGEN),
     Engine("cluster", "manifests run on a Kubernetes of two nodes", CLUSTER),
     Engine(
+        "custom-resources",
+        "a cluster knows the kinds of others that services use",
+        CUSTOM_RESOURCES,
+        needs=("cluster",),
+    ),
+    Engine(
         "argo-rollouts",
         "canaries and blue-green releases are judged",
         cluster.ARGO_ROLLOUTS,
-        needs=("cluster",),
+        needs=("custom-resources",),
     ),
 )
 
