@@ -1,7 +1,5 @@
 """The fixtures of this folder: a cluster that knows the kinds of others."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.engines import catalogue
@@ -13,10 +11,10 @@ __all__ = ["nothing_of_the_user", "service", "services", "shared", "template"]
 
 
 @pytest.fixture(scope="session")
-def platform(cluster: Cluster) -> Iterator[Cluster]:
+def platform(cluster: Cluster) -> Cluster:
     """Give the cluster with the custom resources that a platform has."""
     require("custom-resources")
     folder = catalogue.CUSTOM_RESOURCES.folder
     cluster.kubectl("apply", "--server-side", f"--filename={folder}", timeout=300)
     cluster.kubectl("wait", "--for=condition=Established", "crd", "--all")
-    yield cluster
+    return cluster

@@ -67,7 +67,8 @@ def test_a_slip_is_refused(
 def pod(deployment: dict[str, Any]) -> dict[str, Any]:
     """Return the pod that a Deployment would make."""
     template = json.loads(json.dumps(deployment["spec"]["template"]))
-    metadata = {**template["metadata"], "name": "tried"}
+    namespace = deployment["metadata"]["namespace"]
+    metadata = {**template["metadata"], "name": "tried", "namespace": namespace}
     return {**template, "apiVersion": "v1", "kind": "Pod", "metadata": metadata}
 
 
