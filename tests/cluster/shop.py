@@ -1,0 +1,157 @@
+"""A rendered service that runs on the cluster, and users who notice everything."""
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.engines.fixtures.cluster import Cluster
+
+REPOSITORY = "ghcr.io/example/signups"
+ENVIRONMENT = "production"
+NAMESPACE = f"signups-{ENVIRONMENT}"
+SERVICE = "signups"
+# Users come from a namespace of the same team, as the policies want it.
+CALLERS = "callers"
+CALLER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: users}
+spec:
+  terminationGracePeriodSeconds: 0
+  nodeName: n1
+  containers: [{name: users, image: "localhost/probe:test", args: [serve, "8080"]}]
+"""
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """What users noticed.
+
+    Attributes:
+        sent: requests.
+        failed: those without an answer, or with one of 500 and more.
+        reasons: why, and how often.
+        p99: milliseconds that all but one in a hundred took.
+
+    """
+
+    sent: int
+    failed: int
+    reasons: Mapping[str, int]
+    p99: float
+
+    def __str__(self) -> str:
+        """Return the figures for a table."""
+        return f"{self.sent} sent, {self.failed} failed {dict(self.reasons) or ''}".strip()
+
+
+@dataclass
+class Users:
+    """Users at a steady pace; `noticed` is there when the block has ended."""
+
+    noticed: Noticed | None = None
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A service in an environment of the cluster.
+
+    Attributes:
+        cluster: where it runs.
+        folder: of its repository.
+
+    """
+
+    cluster: Cluster
+    folder: Path
+
+    # -- its own commands ----------------------------------------------------------------------
+
+    def make(self, target: str, *, check: bool = True, **variables: str) -> str:
+        """Run a command of the service's Makefile on the environment, and return what it says."""
+        words = [f"{name}={value}" for name, value in variables.items()]
+        done = self.cluster.run(
+            *("make", "--no-print-directory", target, f"ENV={ENVIRONMENT}", *words),
+            cwd=self.folder, check=False, timeout=400, network_only=True,
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        if check:
+            assert done.returncode == 0, f"make {target}: {said}"
+        return said
+
+    def deploy(self, digest: str, **variables: str) -> str:
+        """Bring a release to the environment."""
+        return self.make("deploy", DIGEST=digest, **variables)
+
+    # -- the cluster ---------------------------------------------------------------------------
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """Return what is there in the environment."""
+        return self.cluster.get(*arguments, namespace=NAMESPACE)
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl in the environment."""
+        return self.cluster.kubectl(*arguments, namespace=NAMESPACE, timeout=300).stdout
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Return its pods, those that are leaving as well."""
+        found = self.get("pods", f"--selector=app.kubernetes.io/name={SERVICE}")["items"]
+        return list(found)
+
+    def digests(self) -> set[str]:
+        """Return the digests of the images that its pods run."""
+        return {one["spec"]["containers"][0]["image"].partition("@")[2] for one in self.pods()}
+
+    def patch(self, kind: str, changes: Mapping[str, Any]) -> None:
+        """Change a resource."""
+        self.kubectl("patch", kind, SERVICE, "--type=strategic", f"--patch={json.dumps(changes)}")
+
+    def settled(self, count: int | None = None, within: float = 180) -> None:
+        """Wait until as many pods are there as are wanted, all ready and none leaving."""
+
+        def quiet() -> bool:
+            spec = self.get("deployment", SERVICE)
+            wanted = count if count is not None else spec["spec"]["replicas"]
+            status, pods = spec.get("status", {}), self.pods()
+            return (
+                len(pods) == wanted == status.get("availableReplicas", 0)
+                and status.get("updatedReplicas") == wanted
+                and not any("deletionTimestamp" in one["metadata"] for one in pods)
+            )
+
+        assert self.cluster.eventually(quiet, within), self.make("status", check=False)
+
+    # -- its users -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def users(self, *, a_second: int = 200, keep_alive: bool = False) -> Iterator[Users]:
+        """Send requests at a steady pace during the block, and for a moment before and after."""
+        self.cluster.forget_connections()
+        address = self.get("service", SERVICE)["spec"]["clusterIP"]
+        stop = self.cluster.state / f"stop-{time.monotonic_ns()}"
+        kept = ["-keepalive"] if keep_alive else []
+        load = self.cluster.start_beside(
+            "users", CALLERS,
+            "load", "-url", f"http://{address}/signups", "-body", '{"email": "ada@example.com"}',
+            "-rps", a_second, "-for", "290s", "-stop", stop, *kept,
+        )  # fmt: skip
+        users = Users()
+        try:
+            time.sleep(2)
+            yield users
+            time.sleep(2)
+        finally:
+            stop.touch()
+            try:
+                said, complaint = load.communicate(timeout=30)
+            except subprocess.TimeoutExpired:
+                load.kill()
+                raise
+        assert load.returncode == 0, complaint
+        read = json.loads(said)
+        users.noticed = Noticed(read["sent"], read["failed"], read["reasons"], read["p99"])

@@ -1,0 +1,168 @@
+"""Pods come and go under load, and users notice nothing; without the care for it they do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.shop import CALLER, CALLERS, ENVIRONMENT, NAMESPACE, REPOSITORY, SERVICE, Shop
+from tests.contract.conftest import Render, rendered
+from tests.contract.stacks import STACKS, Mutation
+from tests.engines.fixtures.cluster import Cluster
+from tests.engines.fixtures.docker import Docker
+
+__all__ = ["rendered"]
+
+pytestmark = [
+    pytest.mark.quiet,
+    pytest.mark.engine("cluster", "custom-resources", "docker", "images"),
+]
+
+[STACK] = [one for one in STACKS if one.name == "go"]
+ANSWERS = {
+    "environments": ["dev", ENVIRONMENT],
+    "image": REPOSITORY,
+    "datastore": "none",
+    "cache": "none",
+    "edge": "none",
+    "rollout": "rolling",
+    "feature_flags": False,
+}
+# It ends as soon as it starts.
+BROKEN = Mutation("Dockerfile", 'ENTRYPOINT ["/app/app"]', 'ENTRYPOINT ["/app/app", "nonsense"]')
+
+
+@pytest.fixture(scope="module")
+def service(rendered: Render) -> Path:
+    return rendered(STACK, None, **ANSWERS)
+
+
+@pytest.fixture(scope="module")
+def digests(docker: Docker, rendered: Render, service: Path, platform: Cluster) -> dict[str, str]:
+    """Two good releases and a broken one, on both nodes, by name."""
+    folders = {"first": service, "second": service, "broken": rendered(STACK, BROKEN, **ANSWERS)}
+    found = {}
+    for name, folder in folders.items():
+        arguments = {"VERSION": name, "REVISION": "0" * 40}
+        built = docker.build(folder, target="production", arguments=arguments)
+        found[name] = platform.load(docker, built, REPOSITORY)
+    assert len(set(found.values())) == len(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def shop(platform: Cluster, service: Path, digests: dict[str, str]) -> Iterator[Shop]:
+    """Give the service in production, and a pod of the team that calls it."""
+    platform.namespace(CALLERS, **{"app.kubernetes.io/part-of": "example"})
+    platform.apply(CALLER, namespace=CALLERS)
+    platform.kubectl("wait", "--for=condition=Ready", "pod/users", namespace=CALLERS)
+    shop = Shop(platform, service)
+    shop.deploy(digests["first"])
+    shop.settled()
+    yield shop
+    platform.kubectl("delete", "namespace", NAMESPACE, CALLERS, timeout=180)
+
+
+@pytest.fixture
+def first(shop: Shop, digests: dict[str, str]) -> Shop:
+    """Give the service with its first release, whatever ran before."""
+    if shop.digests() != {digests["first"]}:
+        shop.deploy(digests["first"], FORCE="1")
+    shop.settled()
+    return shop
+
+
+# -- with care -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["new connections", "kept connections"])
+def test_a_release_drops_nothing(first: Shop, digests: dict[str, str], keep_alive: bool) -> None:
+    with first.users(keep_alive=keep_alive) as users:
+        first.deploy(digests["second"])
+        first.settled()
+    assert users.noticed
+    print(f"release: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+    assert users.noticed.sent > 1000
+    assert first.digests() == {digests["second"]}
+
+
+def test_a_rollback_drops_nothing(first: Shop, digests: dict[str, str]) -> None:
+    first.deploy(digests["second"])
+    first.settled()
+    with first.users() as users:
+        said = first.make("rollback")
+        first.settled()
+    assert digests["first"] in said
+    assert users.noticed
+    print(f"rollback: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+    assert first.digests() == {digests["first"]}
+
+
+def test_a_broken_release_gets_no_traffic_and_is_taken_back(
+    first: Shop, digests: dict[str, str]
+) -> None:
+    written = first.folder / f"deploy/environments/{ENVIRONMENT}/release/kustomization.yaml"
+    before = written.read_text()
+    with first.users() as users:
+        said = first.make("deploy", check=False, DIGEST=digests["broken"])
+        first.settled()
+    assert "serves again" in said, said
+    assert users.noticed
+    print(f"broken release: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+    assert first.digests() == {digests["first"]}
+    assert written.read_text() == before
+
+
+def test_scaling_up_and_down_drops_nothing(first: Shop) -> None:
+    with first.users() as users:
+        for least in (6, 3):
+            first.patch("horizontalpodautoscaler", scaled(least))
+            first.settled(least)
+    assert users.noticed
+    print(f"3 to 6 to 3 pods: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+
+
+def scaled(least: int) -> dict[str, object]:
+    """Return what makes an autoscaler keep so many pods, and follow at once."""
+    behaviour = {"scaleDown": {"stabilizationWindowSeconds": 0, "policies": [
+        {"type": "Pods", "value": 10, "periodSeconds": 1}]}}  # fmt: skip
+    return {"spec": {"minReplicas": least, "behavior": behaviour}}
+
+
+def test_a_pod_that_is_deleted_drops_nothing(first: Shop) -> None:
+    with first.users() as users:
+        first.kubectl("delete", "pod", first.pods()[0]["metadata"]["name"])
+        first.settled()
+    assert users.noticed
+    print(f"a pod deleted: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+
+
+def test_a_node_that_is_drained_drops_nothing(first: Shop) -> None:
+    try:
+        with first.users() as users:
+            first.cluster.kubectl(
+                *("drain", "n2", "--ignore-daemonsets", "--delete-emptydir-data", "--force"),
+                f"--pod-selector=app.kubernetes.io/name={SERVICE}", timeout=300,
+            )  # fmt: skip
+            first.settled()
+    finally:
+        first.cluster.kubectl("uncordon", "n2")
+    assert users.noticed
+    print(f"a node drained: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+
+
+# -- without it ------------------------------------------------------------------------------------
+
+
+def careless(**container: object) -> dict[str, object]:
+    """Return what makes pods leave at once, with further changes to the container."""
+    app = {"name": "app", "lifecycle": None, **container}
+    return {
+        "spec": {"template": {"spec": {"terminationGracePeriodSeconds": 0, "containers": [app]}}}
+    }
