@@ -72,11 +72,13 @@ class Shop:
 
     # -- its own commands ----------------------------------------------------------------------
 
-    def make(self, target: str, *, check: bool = True, **variables: str) -> str:
-        """Run a command of the service's Makefile on the environment, and return what it says."""
-        words = [f"{name}={value}" for name, value in variables.items()]
+    def make(self, target: str, *variables: str, check: bool = True) -> str:
+        """Run a command of the service's Makefile on the environment, and return what it says.
+
+        `variables` are written as make takes them: DIGEST=sha256:...
+        """
         done = self.cluster.run(
-            *("make", "--no-print-directory", target, f"ENV={ENVIRONMENT}", *words),
+            *("make", "--no-print-directory", target, f"ENV={ENVIRONMENT}", *variables),
             cwd=self.folder, check=False, timeout=400, network_only=True,
         )  # fmt: skip
         said = done.stdout + done.stderr
@@ -84,9 +86,9 @@ class Shop:
             assert done.returncode == 0, f"make {target}: {said}"
         return said
 
-    def deploy(self, digest: str, **variables: str) -> str:
+    def deploy(self, digest: str, *variables: str, check: bool = True) -> str:
         """Bring a release to the environment."""
-        return self.make("deploy", DIGEST=digest, **variables)
+        return self.make("deploy", f"DIGEST={digest}", *variables, check=check)
 
     # -- the cluster ---------------------------------------------------------------------------
 
@@ -138,7 +140,7 @@ class Shop:
         load = self.cluster.start_beside(
             "users", CALLERS,
             "load", "-url", f"http://{address}/signups", "-body", '{"email": "ada@example.com"}',
-            "-rps", a_second, "-for", "290s", "-stop", stop, *kept,
+            "-rps", str(a_second), "-for", "290s", "-stop", stop, *kept,
         )  # fmt: skip
         users = Users()
         try:

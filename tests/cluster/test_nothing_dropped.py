@@ -67,7 +67,7 @@ def shop(platform: Cluster, service: Path, digests: dict[str, str]) -> Iterator[
 def first(shop: Shop, digests: dict[str, str]) -> Shop:
     """Give the service with its first release, whatever ran before."""
     if shop.digests() != {digests["first"]}:
-        shop.deploy(digests["first"], FORCE="1")
+        shop.deploy(digests["first"], "FORCE=1")
     shop.settled()
     return shop
 
@@ -106,7 +106,7 @@ def test_a_broken_release_gets_no_traffic_and_is_taken_back(
     written = first.folder / f"deploy/environments/{ENVIRONMENT}/release/kustomization.yaml"
     before = written.read_text()
     with first.users() as users:
-        said = first.make("deploy", check=False, DIGEST=digests["broken"])
+        said = first.deploy(digests["broken"], check=False)
         first.settled()
     assert "serves again" in said, said
     assert users.noticed
