@@ -39,8 +39,14 @@ def service(rendered: Render) -> Path:
 
 @pytest.fixture(scope="module")
 def digests(docker: Docker, rendered: Render, service: Path, platform: Cluster) -> dict[str, str]:
-    """Two good releases and a broken one, on both nodes, by name."""
-    folders = {"first": service, "second": service, "broken": rendered(STACK, BROKEN, **ANSWERS)}
+    """Two good releases, a broken one and one that ends at once when it shall, on both nodes."""
+    hasty = STACK.shutdown_faults["exits at once"]
+    folders = {
+        "first": service,
+        "second": service,
+        "broken": rendered(STACK, BROKEN, **ANSWERS),
+        "hasty": rendered(STACK, hasty, **ANSWERS),
+    }
     found = {}
     for name, folder in folders.items():
         arguments = {"VERSION": name, "REVISION": "0" * 40}
@@ -160,9 +166,48 @@ def test_a_node_that_is_drained_drops_nothing(first: Shop) -> None:
 # -- without it ------------------------------------------------------------------------------------
 
 
-def careless(**container: object) -> dict[str, object]:
-    """Return what makes pods leave at once, with further changes to the container."""
-    app = {"name": "app", "lifecycle": None, **container}
-    return {
-        "spec": {"template": {"spec": {"terminationGracePeriodSeconds": 0, "containers": [app]}}}
-    }
+@pytest.fixture
+def careless(shop: Shop, digests: dict[str, str]) -> Iterator[Shop]:
+    """Give the service for a change for the worse, and make it anew afterwards."""
+    yield shop
+    # What others have set would stay beside what is applied.
+    shop.kubectl("delete", "deployment,horizontalpodautoscaler", SERVICE)
+    shop.deploy(digests["first"])
+    shop.settled()
+
+
+def test_pods_that_leave_at_once_are_noticed(careless: Shop, digests: dict[str, str]) -> None:
+    careless.deploy(digests["hasty"], "FORCE=1")
+    careless.patch("deployment", container(lifecycle=None))
+    careless.patch("horizontalpodautoscaler", scaled(6))
+    careless.settled(6)
+    with careless.users() as users:
+        careless.patch("horizontalpodautoscaler", scaled(3))
+        careless.settled(3)
+    assert users.noticed
+    print(f"6 to 3 pods, without preStop: {users.noticed}")
+    assert users.noticed.failed > 0, "the control lost nothing: the proofs beside it are empty"
+
+
+def test_a_release_that_only_seems_to_be_ready_is_noticed(careless: Shop) -> None:
+    elsewhere = {"tcpSocket": {"port": 9000}, "httpGet": None}
+    with careless.users() as users:
+        careless.patch(
+            "deployment",
+            container(
+                image="localhost/probe:test",
+                args=["serve", "9000"],
+                startupProbe=elsewhere,
+                readinessProbe=elsewhere,
+                livenessProbe=elsewhere,
+            ),
+        )
+        careless.kubectl("rollout", "status", f"deployment/{SERVICE}", "--timeout=120s")
+    assert users.noticed
+    print(f"a readiness probe of the wrong port: {users.noticed}")
+    assert users.noticed.failed > 0, "the control lost nothing: the proofs beside it are empty"
+
+
+def container(**changes: object) -> dict[str, object]:
+    """Return what changes the container that serves."""
+    return {"spec": {"template": {"spec": {"containers": [{"name": "app", **changes}]}}}}
