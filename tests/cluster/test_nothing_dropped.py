@@ -1,81 +1,15 @@
 """Pods come and go under load, and users notice nothing; without the care for it they do."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.cluster.shop import CALLER, CALLERS, ENVIRONMENT, NAMESPACE, REPOSITORY, SERVICE, Shop
-from tests.contract.conftest import Render, rendered
-from tests.contract.stacks import STACKS, Mutation
-from tests.engines.fixtures.cluster import Cluster
-from tests.engines.fixtures.docker import Docker
-
-__all__ = ["rendered"]
+from tests.cluster.shop import ENVIRONMENT, SERVICE, Shop
 
 pytestmark = [
     pytest.mark.quiet,
     pytest.mark.engine("cluster", "custom-resources", "docker", "images"),
 ]
-
-[STACK] = [one for one in STACKS if one.name == "go"]
-ANSWERS = {
-    "environments": ["dev", ENVIRONMENT],
-    "image": REPOSITORY,
-    "datastore": "none",
-    "cache": "none",
-    "edge": "none",
-    "rollout": "rolling",
-    "feature_flags": False,
-}
-# It ends as soon as it starts.
-BROKEN = Mutation("Dockerfile", 'ENTRYPOINT ["/app/app"]', 'ENTRYPOINT ["/app/app", "nonsense"]')
-
-
-@pytest.fixture(scope="module")
-def service(rendered: Render) -> Path:
-    return rendered(STACK, None, **ANSWERS)
-
-
-@pytest.fixture(scope="module")
-def digests(docker: Docker, rendered: Render, service: Path, platform: Cluster) -> dict[str, str]:
-    """Two good releases, a broken one and one that ends at once when it shall, on both nodes."""
-    hasty = STACK.shutdown_faults["exits at once"]
-    folders = {
-        "first": service,
-        "second": service,
-        "broken": rendered(STACK, BROKEN, **ANSWERS),
-        "hasty": rendered(STACK, hasty, **ANSWERS),
-    }
-    found = {}
-    for name, folder in folders.items():
-        arguments = {"VERSION": name, "REVISION": "0" * 40}
-        built = docker.build(folder, target="production", arguments=arguments)
-        found[name] = platform.load(docker, built, REPOSITORY)
-    assert len(set(found.values())) == len(found)
-    return found
-
-
-@pytest.fixture(scope="module")
-def shop(platform: Cluster, service: Path, digests: dict[str, str]) -> Iterator[Shop]:
-    """Give the service in production, and a pod of the team that calls it."""
-    platform.namespace(CALLERS, **{"app.kubernetes.io/part-of": "example"})
-    platform.apply(CALLER, namespace=CALLERS)
-    platform.kubectl("wait", "--for=condition=Ready", "pod/users", namespace=CALLERS)
-    shop = Shop(platform, service)
-    shop.deploy(digests["first"])
-    shop.settled()
-    yield shop
-    platform.kubectl("delete", "namespace", NAMESPACE, CALLERS, timeout=180)
-
-
-@pytest.fixture
-def first(shop: Shop, digests: dict[str, str]) -> Shop:
-    """Give the service with its first release, whatever ran before."""
-    if shop.digests() != {digests["first"]}:
-        shop.deploy(digests["first"], "FORCE=1")
-    shop.settled()
-    return shop
 
 
 # -- with care -------------------------------------------------------------------------------------
