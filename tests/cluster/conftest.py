@@ -67,16 +67,22 @@ def digests(
 
 
 @pytest.fixture(scope="session")
-def shop(platform: Cluster, repository: Path, digests: dict[str, str]) -> Iterator[Shop]:
-    """Give the service in production, and a pod of the team that calls it."""
+def callers(platform: Cluster) -> Cluster:
+    """Give the cluster with a pod of the team, from which users ask."""
     platform.namespace(CALLERS, **{"app.kubernetes.io/part-of": "example"})
     platform.apply(CALLER, namespace=CALLERS)
     platform.kubectl("wait", "--for=condition=Ready", "pod/users", namespace=CALLERS)
-    shop = Shop(platform, repository)
+    return platform
+
+
+@pytest.fixture(scope="module")
+def shop(callers: Cluster, repository: Path, digests: dict[str, str]) -> Iterator[Shop]:
+    """Give the service in production."""
+    shop = Shop(callers, repository)
     shop.deploy(digests["first"])
     shop.settled()
     yield shop
-    platform.kubectl("delete", "namespace", NAMESPACE, CALLERS, timeout=180)
+    callers.kubectl("delete", "namespace", NAMESPACE, timeout=180)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The service's network policies let its own flows pass and no others.
 
-The enforcer is the harness's own. That it does what the API's documentation says is shown in tests/engines/test_policies.py.
+The enforcer is the harness's own. That it does what the API's documentation says is
+shown in tests/engines/test_policies.py.
 """
 
 import functools
