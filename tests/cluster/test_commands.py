@@ -59,12 +59,32 @@ def test_a_rollback_to_a_release_that_runs_is_refused(first: Shop, digests: dict
     assert generation(first) == before
 
 
-def test_the_doctor_misses_nothing(first: Shop) -> None:
-    said = first.make("doctor")
-    assert "missing" not in said, said
+COLLECTOR = """
+apiVersion: v1
+kind: Service
+metadata: {name: opentelemetry-collector}
+spec: {ports: [{port: 4318}]}
+"""
 
 
-def test_the_doctor_names_what_is_missing(first: Shop) -> None:
+def test_the_doctor_misses_nothing_where_everything_is(first: Shop) -> None:
+    first.cluster.namespace("observability")
+    first.cluster.apply(COLLECTOR, namespace="observability")
+    try:
+        said = first.make("doctor")
+    finally:
+        first.cluster.kubectl("delete", "namespace", "observability")
+    assert "lacks" not in said, said
+
+
+def test_the_doctor_names_the_collector_that_is_missing(first: Shop) -> None:
+    said = first.make("doctor", check=False)
+    [line] = [line for line in said.splitlines() if line.startswith("lacks")]
+    assert "service observability/opentelemetry-collector" in line
+    assert "1 of 15 missing" in said
+
+
+def test_the_doctor_names_the_kind_that_is_missing(first: Shop) -> None:
     definition = "prometheusrules.monitoring.coreos.com"
     kept = first.cluster.get("crd", definition)
     first.cluster.kubectl("delete", "crd", definition)
