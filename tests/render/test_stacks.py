@@ -13,11 +13,13 @@ KNOWN = {
 }
 
 # Run the template's own command and the script for alerts, whatever the stack.
-# A cluster of Elasticsearch has nodes too.
-NO_STACK = re.compile(r"(?m)^(?:uvx|interpreter) = .*$|single-node")
+NO_STACK = re.compile(r"(?m)^(?:uvx|interpreter) = .*$")
 
-# A word of English too.
-SPELLED = {"go": r"golang|go\.mod|go\.sum|go build"}
+# Words of English and of Kubernetes too.
+SPELLED = {
+    "go": r"golang|go\.mod|go\.sum|go build",
+    "node": r"nodejs|node\.js|node:[0-9]|package\.json|tsconfig",
+}
 
 
 def mentions(template: Path, stacks: list[str]) -> set[str]:

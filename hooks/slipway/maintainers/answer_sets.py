@@ -11,7 +11,7 @@ EVERYTHING: Answers = {
     "service_name": "signups",
     "datastore": "postgres",
     "cache": "redis",
-    # What an edge needs, whichever it is.
+    "edge": "gateway",
     "domain": "signups.example.com",
 }
 
@@ -20,7 +20,7 @@ ANSWER_SETS: Mapping[str, Answers] = {
     "everything": EVERYTHING,
     "node": {**EVERYTHING, "stack": "node"},
     "go": {**EVERYTHING, "stack": "go"},
-    "postgres": {"service_name": "signups", "datastore": "postgres"},
+    "postgres": {"service_name": "signups", "datastore": "postgres", "edge": "none"},
     "own-code": {"service_name": "signups", "starter": False, "feature_flags": False},
     "canary": {
         **EVERYTHING,

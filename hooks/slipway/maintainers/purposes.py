@@ -33,7 +33,6 @@ PURPOSES = {
     "deploy/base/service.yaml": "The name and port under which the cluster finds it",
     "deploy/components/migration/job.yaml": "Migrates the database before a release's pods start",
     "deploy/components/migration/kustomization.yaml": "Brings the migration into environments",
-    "deploy/components/migration/network-policy.yaml": "Lets the migration reach the database only",
     "deploy/components/blue-green/preview-analysis.yaml": "Whether new pods report at all",
     "deploy/components/blue-green/preview-service.yaml": "Leads to the new pods before the switch",
     "deploy/components/*/analysis.yaml": "How a release is judged by its own pods' requests",
