@@ -255,17 +255,26 @@ def progress_of_deployment(deployment: Resource) -> Progress:
 def progress_of_rollout(rollout: Resource, deployment: Resource) -> Progress:
     """Return how far an Argo Rollout is, which takes its pods from a Deployment."""
     status = rollout.get("status", {})
+    conditions = {one["type"]: one for one in status.get("conditions", [])}
+    invalid = conditions.get("InvalidSpec", {})
+    if invalid.get("status") == "True" and _seen(status.get("observedGeneration"), rollout):
+        return Progress("failed", invalid.get("message", "its spec is invalid"))
     seen = (
         (status.get("observedGeneration"), rollout),
         (status.get("workloadObservedGeneration"), deployment),
     )
-    if any(str(told) != str(one["metadata"]["generation"]) for told, one in seen):
+    if not all(_seen(told, one) for told, one in seen):
         return Progress("unseen", "not seen by the controller yet")
     phase = status.get("phase", "Progressing")
     message = f": {status['message']}" if status.get("message") else ""
     if phase == "Healthy" and status.get("stableRS") == status.get("currentPodHash"):
         return Progress("serving", f"{status.get('availableReplicas', 0)} pods serve")
     return Progress("failed" if phase == "Degraded" else "waiting", f"{phase}{message}")
+
+
+def _seen(generation: object, resource: Resource) -> bool:
+    """Say whether a controller has looked at a resource as it is now; it writes numbers as text."""
+    return str(generation) == str(resource["metadata"]["generation"])
 
 
 def complaints(pods: Iterable[Resource]) -> list[str]:

@@ -269,6 +269,17 @@ HEALTHY = {
         ({"currentPodHash": "h3"}, "waiting", "Healthy"),
         ({"phase": "Paused", "message": "CanaryPauseStep"}, "waiting", "Paused: CanaryPauseStep"),
         ({"phase": "Degraded", "message": "aborted"}, "failed", "Degraded: aborted"),
+        (
+            {
+                "workloadObservedGeneration": None,
+                "phase": "Degraded",
+                "conditions": [
+                    {"type": "InvalidSpec", "status": "True", "message": "no such step"}
+                ],
+            },
+            "failed",
+            "no such step",
+        ),
     ],
 )
 def test_how_far_a_rollout_is(changes: dict[str, Any], state: str, says: str) -> None:
