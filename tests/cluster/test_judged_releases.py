@@ -40,8 +40,9 @@ SOONER = [
 ]  # fmt: skip
 
 
-# This controller is built with Kubernetes' newer libraries, which ask for the old name beside it.
-BOTH_NAMES = [{"op": "add", "path": "/spec/template/spec/serviceAccount", "value": SERVICE}]
+# The controller is built with Kubernetes' newer libraries, which refuse what upstream's takes: a
+# template of pods without the older name of its service account.
+WITHOUT_ACCOUNT = [{"op": "remove", "path": "/spec/template/spec/serviceAccountName"}]
 
 
 def hurried(repository: Path) -> None:
@@ -54,7 +55,7 @@ def hurried(repository: Path) -> None:
     target = {"kind": "AnalysisTemplate", "name": f"{SERVICE}-release"}
     component["patches"] = [
         {"target": target, "patch": yaml.safe_dump(SOONER)},
-        {"target": {"kind": "Deployment"}, "patch": yaml.safe_dump(BOTH_NAMES)},
+        {"target": {"kind": "Deployment"}, "patch": yaml.safe_dump(WITHOUT_ACCOUNT)},
     ]
     file.write_text(yaml.safe_dump(component))
 
