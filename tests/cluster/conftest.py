@@ -49,11 +49,12 @@ def repository(rendered: Render) -> Path:
 def digests(
     docker: Docker, rendered: Render, repository: Path, platform: Cluster
 ) -> dict[str, str]:
-    """Two good releases, a broken one and one that ends at once when it shall, on both nodes."""
+    """Three good releases, a broken one and one that ends at once when it shall, on both nodes."""
     hasty = STACK.shutdown_faults["exits at once"]
     folders = {
         "first": repository,
         "second": repository,
+        "third": repository,
         "broken": rendered(STACK, BROKEN, **ANSWERS),
         "hasty": rendered(STACK, hasty, **ANSWERS),
     }

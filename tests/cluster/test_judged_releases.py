@@ -112,6 +112,16 @@ def test_a_release_with_errors_is_given_up(
 
 
 def test_a_release_that_nobody_asks_does_not_pass(canary: Shop, digests: dict[str, str]) -> None:
-    said = canary.deploy(digests["first"], "TIMEOUT=90", check=False)
+    said = canary.deploy(digests["third"], "TIMEOUT=90", check=False)
     assert "serves again" in said, said
     assert canary.cluster.eventually(lambda: canary.digests() == {digests["second"]}, 120)
+
+
+def test_a_rollback_takes_no_steps_and_drops_nothing(canary: Shop, digests: dict[str, str]) -> None:
+    with canary.users() as users:
+        said = canary.make("rollback", f"TO={digests['first']}")
+    assert digests["first"] in said
+    assert users.noticed
+    print(f"canary, a rollback: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+    assert canary.cluster.eventually(lambda: canary.digests() == {digests["first"]}, 120)
