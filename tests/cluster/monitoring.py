@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.engines import catalogue, cluster
+from tests.engines import catalogue
 from tests.engines.cluster import images
 from tests.engines.fixtures.backend_files import rule_files
 from tests.engines.fixtures.cluster import Cluster
@@ -114,11 +114,11 @@ def _runs(
     ]  # fmt: skip
 
 
-def argo_rollouts(platform: Cluster) -> None:
+def argo_rollouts(platform: Cluster, controller: Path) -> None:
     """Run the controller of Argo Rollouts as a pod, which may do everything."""
     archive = platform.state / "argo.tar"
     program = platform.state / "argo-rollouts"
-    program.symlink_to(cluster.ARGO_ROLLOUTS.path)
+    program.symlink_to(controller)
     images.archive(program, ARGO_IMAGE, archive)
     program.unlink()
     platform.take(archive)
@@ -133,14 +133,14 @@ def argo_rollouts(platform: Cluster) -> None:
         "subjects": [account],
     }
     labels = {"app": ARGO}
-    controller = {"name": ARGO, "image": ARGO_IMAGE, "args": ["--leader-elect=false"]}
+    container = {"name": ARGO, "image": ARGO_IMAGE, "args": ["--leader-elect=false"]}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": ARGO, "namespace": ARGO},
         "spec": {
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [controller]}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
         },
     }
     platform.apply(json.dumps(binding))

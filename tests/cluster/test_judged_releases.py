@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,6 @@ SOONER = [
 ]  # fmt: skip
 
 
-# The controller is built with Kubernetes' newer libraries, which refuse what upstream's takes: a
-# template of pods without the older name of its service account.
-WITHOUT_ACCOUNT = [{"op": "remove", "path": "/spec/template/spec/serviceAccountName"}]
-
-
 def hurried(repository: Path) -> None:
     """Change the service, in the place that is its own, so that tests take less time."""
     changes = repository / f"deploy/environments/{ENVIRONMENT}/changes"
@@ -53,10 +48,7 @@ def hurried(repository: Path) -> None:
     file = changes / "kustomization.yaml"
     component = yaml.safe_load(file.read_text())
     target = {"kind": "AnalysisTemplate", "name": f"{SERVICE}-release"}
-    component["patches"] = [
-        {"target": target, "patch": yaml.safe_dump(SOONER)},
-        {"target": {"kind": "Deployment"}, "patch": yaml.safe_dump(WITHOUT_ACCOUNT)},
-    ]
+    component["patches"] = [{"target": target, "patch": yaml.safe_dump(SOONER)}]
     file.write_text(yaml.safe_dump(component))
 
 
@@ -70,10 +62,12 @@ def faulty(docker: Docker, rendered: Render, platform: Cluster) -> str:
 
 
 @pytest.fixture(scope="module")
-def controller(callers: Cluster, docker: Docker, repository: Path) -> Cluster:
+def controller(
+    callers: Cluster, docker: Docker, repository: Path, program: Callable[[str], Path]
+) -> Cluster:
     """Give the cluster with Argo Rollouts, a collector and a Prometheus."""
     monitor(callers, docker, repository)
-    argo_rollouts(callers)
+    argo_rollouts(callers, program("argo-rollouts"))
     return callers
 
 

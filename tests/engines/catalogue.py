@@ -134,7 +134,11 @@ ENGINES: tuple[Engine, ...] = (
     Engine(
         "argo-rollouts",
         "canaries and blue-green releases are judged",
-        cluster.ARGO_ROLLOUTS,
+        GoProgram(
+            "argo-rollouts",
+            FOLDER / "argo_rollouts",
+            "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+        ),
         needs=("custom-resources",),
     ),
 )

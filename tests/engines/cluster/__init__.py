@@ -77,9 +77,6 @@ POLICIES = _own("policies")
 PAUSE = _own("pause")
 LOAD = _own("load")
 PROBE = _own("probe")
-ARGO_ROLLOUTS = ClusterProgram(
-    "argo-rollouts", FOLDER, "github.com/argoproj/argo-rollouts/cmd/rollouts-controller"
-)
 PROGRAMS = (KUBE, COREDNS, METRICS_SERVER, POLICIES, PAUSE, LOAD, PROBE)
 IMAGES = {
     PAUSE: "registry.k8s.io/pause:3.10",
