@@ -285,7 +285,7 @@ def test_a_release_is_judged_by_the_rules_behind_the_objectives(
     }
     for name, metric in analyses(manifests).items():
         if name.startswith("signups-release"):
-            asked = re.findall(r"sum\(([\w:]+)\{", metric["provider"]["prometheus"]["query"])
+            asked = re.findall(r"sum\(\s*([\w:]+)\{", metric["provider"]["prometheus"]["query"])
             assert asked
             assert set(asked) <= recorded
 
