@@ -1,10 +1,11 @@
 """The fixtures of this folder: a cluster that knows the kinds of others, and a service on it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.monitoring import argo_rollouts, judge_sooner, monitor
 from tests.cluster.shop import CALLER, CALLERS, ENVIRONMENT, NAMESPACE, REPOSITORY, Shop
 from tests.contract.conftest import Render, rendered
 from tests.contract.stacks import STACKS, Mutation
@@ -27,6 +28,14 @@ ANSWERS = {
 }
 # It ends as soon as it starts.
 BROKEN = Mutation("Dockerfile", 'ENTRYPOINT ["/app/app"]', 'ENTRYPOINT ["/app/app", "nonsense"]')
+# One sign-up in five fails.
+FAULTY = Mutation(
+    "internal/api/api.go",
+    '\ttelemetry.Count(ctx, "signups")\n',
+    "\tif signup.ID[15]%5 == 0 {\n"
+    '\t\treturn problem{http.StatusInternalServerError, "one in five", nil}\n'
+    '\t}\n\ttelemetry.Count(ctx, "signups")\n',
+)
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +102,38 @@ def first(shop: Shop, digests: dict[str, str]) -> Shop:
         shop.deploy(digests["first"], "FORCE=1")
     shop.settled()
     return shop
+
+
+# -- releases that are judged ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def faulty(docker: Docker, rendered: Render, platform: Cluster) -> str:
+    """Return the digest of a release of which a fifth of the requests fails."""
+    folder = rendered(STACK, FAULTY, **ANSWERS)
+    arguments = {"VERSION": "faulty", "REVISION": "0" * 40}
+    built = docker.build(folder, target="production", arguments=arguments)
+    return platform.load(docker, built, REPOSITORY)
+
+
+@pytest.fixture(scope="session")
+def controller(
+    callers: Cluster, docker: Docker, repository: Path, program: Callable[[str], Path]
+) -> Cluster:
+    """Give the cluster with Argo Rollouts, a collector and a Prometheus."""
+    monitor(callers, docker, repository)
+    argo_rollouts(callers, program("argo-rollouts"))
+    return callers
+
+
+@pytest.fixture(scope="module")
+def judged(
+    request: pytest.FixtureRequest, controller: Cluster, rendered: Render, digests: dict[str, str]
+) -> Iterator[Shop]:
+    """Give the service, with its first release, under the kind of rollout that the file names."""
+    folder = rendered(STACK, None, **{**ANSWERS, "rollout": request.module.ROLLOUT})
+    judge_sooner(folder)
+    shop = Shop(controller, folder)
+    shop.deploy(digests["first"])
+    yield shop
+    controller.kubectl("delete", "namespace", NAMESPACE, timeout=180)

@@ -4,8 +4,8 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ spec:
 """
 
 
+def digest_of(pod: Mapping[str, Any]) -> str:
+    """Return the digest of the image that a pod runs."""
+    return str(pod["spec"]["containers"][0]["image"].partition("@")[2])
+
+
 @dataclass(frozen=True)
 class Noticed:
     """What users noticed.
@@ -37,6 +42,7 @@ class Noticed:
         failed: those without an answer, or with one of 500 and more.
         reasons: why, and how often.
         p99: milliseconds that all but one in a hundred took.
+        moments: when the first failed ones were sent (UTC), and how they ended.
 
     """
 
@@ -44,10 +50,12 @@ class Noticed:
     failed: int
     reasons: Mapping[str, int]
     p99: float
+    moments: Sequence[str]
 
     def __str__(self) -> str:
         """Return the figures for a table."""
-        return f"{self.sent} sent, {self.failed} failed {dict(self.reasons) or ''}".strip()
+        said = f"{self.sent} sent, {self.failed} failed {dict(self.reasons) or ''}".strip()
+        return "\n".join([said, *self.moments])
 
 
 @dataclass
@@ -107,7 +115,7 @@ class Shop:
 
     def digests(self) -> set[str]:
         """Return the digests of the images that its pods run."""
-        return {one["spec"]["containers"][0]["image"].partition("@")[2] for one in self.pods()}
+        return {digest_of(one) for one in self.pods()}
 
     def patch(self, kind: str, changes: Mapping[str, Any]) -> None:
         """Change a resource."""
@@ -156,4 +164,4 @@ class Shop:
                 raise
         assert load.returncode == 0, complaint
         read = json.loads(said)
-        users.noticed = Noticed(read["sent"], read["failed"], read["reasons"], read["p99"])
+        users.noticed = Noticed(**{one.name: read[one.name] for one in fields(Noticed)})

@@ -21,6 +21,7 @@ import (
 const (
 	mostRequests = 500
 	longest      = 5 * time.Minute
+	mostMoments  = 10
 )
 
 type result struct {
@@ -28,6 +29,7 @@ type result struct {
 	took    []time.Duration
 	failed  int
 	reasons map[string]int
+	moments []string
 }
 
 // reason is the short name of why a request failed.
@@ -69,6 +71,10 @@ func (r *result) add(err error, took time.Duration) {
 	if err != nil {
 		r.failed++
 		r.reasons[reason(err)]++
+		if len(r.moments) < mostMoments {
+			sent := time.Now().Add(-took).UTC().Format("15:04:05.000")
+			r.moments = append(r.moments, sent+" "+err.Error())
+		}
 	}
 }
 
@@ -104,7 +110,7 @@ func main() {
 		MaxIdleConnsPerHost: 32,
 		DialContext:         (&net.Dialer{Timeout: *timeout}).DialContext,
 	}}
-	all := &result{reasons: map[string]int{}}
+	all := &result{reasons: map[string]int{}, moments: []string{}}
 	var group sync.WaitGroup
 	start := time.Now()
 	for range time.Tick(time.Second / time.Duration(*rps)) {
@@ -118,7 +124,7 @@ func main() {
 	}
 	group.Wait()
 	json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"sent": len(all.took), "failed": all.failed, "reasons": all.reasons,
+		"sent": len(all.took), "failed": all.failed, "reasons": all.reasons, "moments": all.moments,
 		"p50": all.quantile(.5), "p99": all.quantile(.99), "seconds": time.Since(start).Seconds(),
 	})
 }
