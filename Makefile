@@ -10,7 +10,7 @@ RUN := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(UV) run --locked
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test alerts engines bench check format locks dashboards gallery docs render-diff release
+.PHONY: help demo test alerts updates engines bench check format locks dashboards gallery docs render-diff release
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(UV) ## run every test that this machine can run
 
 alerts: $(UV) ## cause every alert on every stack, with the real programs
 	@SLIPWAY_ALERT_STACKS="python node go" $(RUN) pytest tests/observability/test_alerts_live.py
+
+updates: $(UV) ## update services of every minor version, with every edit
+	@SLIPWAY_UPDATES=all $(RUN) pytest --numprocesses auto --dist loadfile tests/update
 
 engines: $(UV) ## install the real programs that the tests use (Docker, the collector)
 	@$(RUN) python -m tests.engines install

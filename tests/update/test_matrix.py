@@ -1,7 +1,8 @@
 """What `slipway update` and `copier update` make of the edits that people make.
 
-From the oldest version, the last of each minor, the commit before this one and the working tree;
-to the working tree, and to a release on top of it that touches what is edited (`next_release.py`).
+From the oldest version, the newest (`make updates`: the last of each minor), the commit before this
+one and the working tree; to the working tree, and to a release on top of it that touches what is
+edited (`next_release.py`).
 """
 
 import re
