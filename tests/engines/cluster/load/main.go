@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -87,6 +89,21 @@ func (r *result) quantile(share float64) float64 {
 	return float64(r.took[int(share*float64(len(r.took)-1))].Microseconds()) / 1000
 }
 
+// ports gives each connection the next port. One that is taken again within two minutes may be
+// sent where the one before went, to a pod that is gone: many users from one address are ours only.
+type ports struct {
+	timeout time.Duration
+	next    atomic.Uint32
+}
+
+const firstPort, portCount = 32768, 28000
+
+func (p *ports) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	port := firstPort + int(p.next.Add(1)%portCount)
+	dialer := net.Dialer{Timeout: p.timeout, LocalAddr: &net.TCPAddr{Port: port}}
+	return dialer.DialContext(ctx, network, address)
+}
+
 func exists(file string) bool {
 	_, err := os.Stat(file)
 	return file != "" && err == nil
@@ -105,10 +122,11 @@ func main() {
 		fmt.Fprintf(os.Stderr, "load: 1 to %d requests a second, %s at most\n", mostRequests, longest)
 		os.Exit(2)
 	}
+	dialer := ports{timeout: *timeout}
 	client := &http.Client{Timeout: *timeout, Transport: &http.Transport{
 		DisableKeepAlives:   !*keep,
 		MaxIdleConnsPerHost: 32,
-		DialContext:         (&net.Dialer{Timeout: *timeout}).DialContext,
+		DialContext:         dialer.dial,
 	}}
 	all := &result{reasons: map[string]int{}, moments: []string{}}
 	var group sync.WaitGroup
