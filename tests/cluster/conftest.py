@@ -1,5 +1,6 @@
 """The fixtures of this folder: a cluster that knows the kinds of others, and a service on it."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.contract.stacks import STACKS, Mutation
 from tests.engines import catalogue
 from tests.engines.fixtures.cluster import Cluster
 from tests.engines.fixtures.docker import Docker
-from tests.engines.plugin import require
+from tests.engines.plugin import needed, require
 from tests.services import nothing_of_the_user, services, shared, template
 
 __all__ = ["nothing_of_the_user", "rendered", "services", "shared", "template"]
@@ -36,6 +37,16 @@ FAULTY = Mutation(
     '\t\treturn problem{http.StatusInternalServerError, "one in five", nil}\n'
     '\t}\n\ttelemetry.Count(ctx, "signups")\n',
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave releases by Argo Rollouts to `make rollouts`: they take long, and so does its build."""
+    if os.environ.get("SLIPWAY_ROLLOUTS") == "all":
+        return
+    left = [item for item in items if "argo-rollouts" in needed(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(scope="session")

@@ -67,12 +67,22 @@ class Daemon(Protocol):
 
 @dataclass(frozen=True)
 class Engine:
-    """One entry of the catalogue."""
+    """One entry of the catalogue.
+
+    Attributes:
+        name: under which it is asked for.
+        proves: what it is there for.
+        recipe: how it comes onto a machine.
+        needs: the engines without which it is no use.
+        on_demand: whether only who names it gets it, because a target of its own needs it.
+
+    """
 
     name: str
     proves: str
     recipe: Recipe
     needs: tuple[str, ...] = ()
+    on_demand: bool = False
 
 
 FOLDER = Path(__file__).parent
@@ -140,6 +150,7 @@ ENGINES: tuple[Engine, ...] = (
             "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
         ),
         needs=("custom-resources",),
+        on_demand=True,
     ),
 )
 
@@ -155,7 +166,7 @@ def engine(name: str) -> Engine:
 
 
 def chosen(names: Sequence[str]) -> list[Engine]:
-    """Return the named engines and what they need, needs first; all of them without a name."""
+    """Return the named engines and what they need, needs first; without a name the usual ones."""
     ordered: list[Engine] = []
 
     def add(name: str) -> None:
@@ -165,6 +176,6 @@ def chosen(names: Sequence[str]) -> list[Engine]:
         if one not in ordered:
             ordered.append(one)
 
-    for name in names or [one.name for one in ENGINES]:
+    for name in names or [one.name for one in ENGINES if not one.on_demand]:
         add(name)
     return ordered

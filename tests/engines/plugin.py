@@ -54,18 +54,19 @@ def is_worker(config: pytest.Config) -> bool:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark tests by the fixtures they use, so that `-m "not engine"` leaves out every one."""
     used = {one for name in getattr(item, "fixturenames", ()) for one in FIXTURES.get(name, ())}
-    if missing := used - set(_needed(item)):
+    if missing := used - set(needed(item)):
         item.add_marker(pytest.mark.engine(*sorted(missing)))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose engine is missing; start the engines that run, once."""
-    if names := _needed(item):
+    if names := needed(item):
         require(*names)
 
 
-def _needed(item: pytest.Item) -> list[str]:
+def needed(item: pytest.Item) -> list[str]:
+    """Return the engines that a test is marked with."""
     return [name for marker in item.iter_markers("engine") for name in marker.args]
 
 
@@ -115,7 +116,7 @@ def report() -> Iterator[tuple[str, str]]:
     for engine in catalogue.ENGINES:
         if engine.recipe.installed():
             yield engine.name, f"{engine.recipe.version()}  ({engine.recipe.where()})"
-        else:
+        elif not engine.on_demand:
             yield engine.name, f"missing: {engine.proves} was not shown; run make engines"
     if catalogue.DOCKER.installed():
         for image in sorted(catalogue.IMAGES.stand_ins() | catalogue.OBSERVERS.stand_ins()):
