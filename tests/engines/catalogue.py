@@ -117,6 +117,11 @@ ENGINES: tuple[Engine, ...] = (
         "manifests and Dockerfile keep the rules of security",
         PythonProgram("checkov", FOLDER / "checkov"),
     ),
+    Engine(
+        "trivy",
+        "the same, by the rules of others",
+        PythonProgram("trivy", FOLDER / "trivy"),
+    ),
     Engine("prometheus", "metrics are kept, rules evaluated", observing.PROMETHEUS_SERVER),
     Engine("promtool", "rules are valid and fire when they should", observing.PROMTOOL),
     Engine("alertmanager", "alerts reach their receivers", observing.ALERTMANAGER_SERVER),

@@ -63,6 +63,15 @@ def test_checkov_finds_faults(program: Program, manifests: Path) -> None:
     assert "CKV_K8S_14" in checked.stdout
 
 
+@pytest.mark.engine("trivy")
+def test_trivy_finds_faults(program: Program, manifests: Path, tmp_path: Path) -> None:
+    options = ("--skip-check-update", "--skip-version-check", f"--cache-dir={tmp_path / 'cache'}")
+    command = ("config", *options, "--quiet", "--exit-code=1", "pod.yaml")
+    checked = run(program("trivy"), *command, cwd=manifests)
+    assert checked.returncode == 1
+    assert "KSV-0013" in checked.stdout
+
+
 @pytest.mark.engine("collector")
 def test_the_collector_validates_configurations(program: Program, tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text("exporters: {no_such_thing: {}}")

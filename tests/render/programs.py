@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import kubernetes_validate
@@ -155,5 +156,25 @@ def checkov(folder: Path) -> list[tuple[str, str]]:
     found = []
     for report in reports if isinstance(reports, list) else [reports]:
         for failed in report.get("results", {}).get("failed_checks", []):
-            found.append((failed["check_id"], f"{failed['file_path']} {failed['resource']}"))
+            found.append(
+                (failed["check_id"], f"{failed['file_path'].lstrip('/')} {failed['resource']}")
+            )
     return found
+
+
+def trivy(folder: Path) -> list[tuple[str, str]]:
+    """Return rule and place of everything that trivy would not have, by the checks in it."""
+    with TemporaryDirectory() as cache_of_its_own:
+        done = run(
+            [
+                *(engine("trivy"), "config", "--format=json", "--quiet"),
+                *("--skip-check-update", "--skip-version-check"),
+                *(f"--cache-dir={cache_of_its_own}", folder),
+            ]
+        )
+    assert done.returncode == 0, f"trivy: {done.stderr}"
+    return [
+        (failed["ID"], f"{file['Target']} {failed['Message']}")
+        for file in json.loads(done.stdout)["Results"]
+        for failed in file.get("Misconfigurations", [])
+    ]

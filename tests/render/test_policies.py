@@ -1,4 +1,4 @@
-"""What checkov and kube-score want of manifests and image, but for the exceptions on file."""
+"""What policy tools want of manifests and images, but for the exceptions on file."""
 
 import shutil
 from collections import defaultdict
@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from tests.product import interview
-from tests.render.programs import checkov, kube_score, kustomize
+from tests.render.programs import checkov, kube_score, kustomize, trivy
 from tests.services import Services
 
 EXCEPTIONS = Path(__file__).with_name("exceptions.yaml")
 DIGEST = f"sha256:{'0' * 64}"
-# Each starts with what it stands for; the smallest and the largest service.
+# Each starts with what it stands for; together every stack and every rollout.
 SERVICES: dict[str, dict[str, Any]] = {
     "largest": {
         **{"datastore": "postgres", "cache": "redis", "secrets": "external-secrets"},
@@ -22,12 +22,15 @@ SERVICES: dict[str, dict[str, Any]] = {
     },
     "blue-green": {
         **{"rollout": "blue-green", "edge": "ingress", "domain": "signups.example.com"},
-        "starter": False,
+        **{"stack": "node", "starter": False},
     },
+    "rolling": {"stack": "go", "datastore": "postgres"},
     "smallest": {"environments": ["production"], "feature_flags": False, "starter": False},
 }
 SPOILT = "spoilt"
+TOOLS = ["checkov", "kube-score", "trivy"]
 
+engines = pytest.mark.engine("kustomize", *TOOLS)
 Found = dict[str, dict[str, list[str]]]
 
 
@@ -43,10 +46,10 @@ def released(service: Path, copy: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def found(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Found:
-    """Return what each tool finds, by rule: where. checkov looks once, at everything."""
+    """Return what each tool finds, by rule: where. Those that start slowly look once."""
     folder = tmp_path_factory.mktemp("policies")
     manifests = folder / "manifests"
-    result: Found = {tool: defaultdict(list) for tool in ("checkov", "kube-score", SPOILT)}
+    result: Found = defaultdict(lambda: defaultdict(list))
     for label, answers in SERVICES.items():
         service = released(services(answers), folder / label)
         (manifests / label).mkdir(parents=True)
@@ -58,14 +61,15 @@ def found(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Found
             for rule, place in kube_score(built):
                 result["kube-score"][rule].append(f"{label}: {place}")
     spoil(manifests / "largest", manifests / SPOILT)
-    for rule, place in checkov(manifests):
-        spoilt = place.startswith(f"/{SPOILT}/")
-        result[SPOILT if spoilt else "checkov"][rule].append(place)
+    for tool, findings in (("checkov", checkov(manifests)), ("trivy", trivy(manifests))):
+        for rule, place in findings:
+            spoilt = place.startswith(f"{SPOILT}/")
+            result[f"{tool}, {SPOILT}" if spoilt else tool][rule].append(place)
     return result
 
 
 def spoil(good: Path, bad: Path) -> None:
-    """Write what checkov must find, beside what it must not."""
+    """Write what a tool must find, beside what it must not."""
     shutil.copytree(good, bad)
     for file, old, new in (
         ("production.yaml", "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true"),
@@ -109,32 +113,48 @@ def no_longer_needed(found: Found, allowed: list[dict[str, str]]) -> list[str]:
     ]
 
 
-@pytest.mark.engine("kustomize", "kube-score", "checkov")
-@pytest.mark.parametrize("tool", ["checkov", "kube-score"])
+def test_every_stack_and_every_rollout_is_looked_at() -> None:
+    for name in ("stack", "rollout"):
+        question = interview().entries[name]
+        used = {answers.get(name, question.details["default"]) for answers in SERVICES.values()}
+        assert used == set(question.choices)
+
+
+@engines
+@pytest.mark.parametrize("tool", TOOLS)
 def test_a_tool_finds_nothing_beyond_the_exceptions(found: Found, tool: str) -> None:
     assert without_exceptions(found, tool, exceptions()) == {}
 
 
-@pytest.mark.engine("kustomize", "kube-score", "checkov")
+@engines
 def test_every_exception_is_still_needed(found: Found) -> None:
     assert no_longer_needed(found, exceptions()) == []
 
 
-@pytest.mark.engine("kustomize", "kube-score", "checkov")
+@engines
 def test_an_exception_that_is_missing_or_left_over_is_noticed(found: Found) -> None:
     """The negative control of the two tests above."""
-    tools = {"checkov", "kube-score"}
     left_over = {"tool": "checkov", "rule": "CKV_K8S_0", "reason": "-", "until": "-"}
 
-    assert all(without_exceptions(found, tool, []) for tool in tools)
+    assert all(without_exceptions(found, tool, []) for tool in TOOLS)
     assert len(no_longer_needed(found, [*exceptions(), left_over])) == 1
 
 
-@pytest.mark.engine("kustomize", "kube-score", "checkov")
-def test_checkov_finds_spoilt_files_beside_the_good_ones(found: Found) -> None:
-    privilege_escalation, image_tag, no_health_check = "CKV_K8S_20", "CKV_K8S_14", "CKV_DOCKER_2"
+@engines
+@pytest.mark.parametrize(
+    ("tool", "privilege_escalation", "image_tag", "no_health_check"),
+    [
+        ("checkov", "CKV_K8S_20", "CKV_K8S_14", "CKV_DOCKER_2"),
+        ("trivy", "KSV-0001", "KSV-0013", "DS-0026"),
+    ],
+)
+def test_spoilt_files_are_found_beside_the_good_ones(
+    found: Found, tool: str, privilege_escalation: str, image_tag: str, no_health_check: str
+) -> None:
+    rules = {privilege_escalation, image_tag, no_health_check}
 
-    assert {privilege_escalation, image_tag, no_health_check} <= set(found[SPOILT])
+    assert rules <= set(found[f"{tool}, {SPOILT}"])
+    assert rules.isdisjoint(found[tool])
 
 
 @pytest.mark.engine("kustomize", "kube-score")
