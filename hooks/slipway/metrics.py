@@ -104,14 +104,14 @@ CLUSTER = frozenset(
         "container_cpu_cfs_throttled_periods_total",
         "container_memory_working_set_bytes",
         "container_oom_events_total",
-        "kube_deployment_spec_replicas",
-        "kube_deployment_status_replicas_available",
         "kube_horizontalpodautoscaler_spec_max_replicas",
         "kube_horizontalpodautoscaler_status_current_replicas",
+        "kube_horizontalpodautoscaler_status_desired_replicas",
         "kube_pod_container_resource_limits",
         "kube_pod_container_status_last_terminated_reason",
         "kube_pod_container_status_restarts_total",
         "kube_pod_container_status_waiting_reason",
+        "kube_pod_status_ready",
     }
 )
 

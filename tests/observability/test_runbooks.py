@@ -32,6 +32,8 @@ SETS: Mapping[str, Mapping[str, Any]] = {
         "business_metrics": {"exports": "counter"},
     },
     "cloudwatch": {"stack": "go", "logs": "cloudwatch", "feature_flags": False},
+    "canary": {"rollout": "canary", "datastore": "postgres"},
+    "blue-green": {"rollout": "blue-green", "stack": "go"},
     "own-code": {"starter": False, "slo_availability": 99.999, "slo_latency": 95},
 }
 # What is in the folder and belongs to no alert.
@@ -204,7 +206,7 @@ def unknown_places(service: Path) -> list[str]:
             (r"deploy/environments/([\w-]+)", set(production)),
             # A drill is for what comes before production.
             (r"ENV=(\S+)", environments if "drill" in one.text else set(production)),
-            (r"deployment[/ ](\S+)", {workload}),
+            (r"(?:deployment|rollout)/(\S+)", {workload}),
             (r"--container (\S+)", containers),
             (r"app\.kubernetes\.io/name=(\S+)", {workload}),
         ):
@@ -220,7 +222,30 @@ def unknown_places(service: Path) -> list[str]:
     return wrong
 
 
+# What kubectl does to a workload by its name, and to a Deployment without pods in vain.
+TO_A_WORKLOAD = re.compile(
+    r"kubectl .*\b(?:rollout (?:history|pause|restart|resume|status|undo)|scale|logs|exec)\b.* "
+    r"(?P<kind>deploy|deployments?|rollouts?)(?:\.\S+)?[/ ]"
+)
+
+
+def about_another_workload(service: Path) -> list[str]:
+    """Return commands to a Deployment where a Rollout has the pods, or the other way round."""
+    rollouts = any((service / "deploy").glob("components/*/rollout.yaml"))
+    wrong = []
+    for page in runbooks(service):
+        texts = {str(one): one.text for one in commands_of(page.name, page.read_text())}
+        texts |= {f"{page.name}: {span}": span for span in documents.spans(page.read_text())}
+        for place, text in texts.items():
+            named = TO_A_WORKLOAD.search(text)
+            of_rollouts = "argo rollouts" in text or bool(named and "rollout" in named["kind"])
+            if (named or of_rollouts) and of_rollouts != rollouts:
+                wrong.append(f"{place}: {text}")
+    return wrong
+
+
 CHECKS: list[Check] = [
+    about_another_workload,
     unpaired,
     unlike_its_alert,
     broken_links,
@@ -277,6 +302,37 @@ def queries(service: Path, kind: str) -> list[Command]:
     return found
 
 
+@pytest.mark.parametrize("rollout", ["canary", "blue-green"])
+def test_the_runbooks_of_a_rollout_command_no_deployment_without_pods(
+    services: Services, rollout: str
+) -> None:
+    service = services(SETS[rollout])
+
+    assert about_another_workload(service) == []
+    assert any("argo rollouts undo" in one.text for one in commands(service))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kubectl --namespace signups-production rollout undo deployment/signups",
+        "kubectl --namespace signups-production rollout history deployment/signups",
+        "kubectl scale --replicas 6 deployment signups",
+        "kubectl rollout restart deploy/signups",
+        "kubectl logs deployments.apps/signups --previous",
+    ],
+)
+@pytest.mark.parametrize("written", ["1. Do:\n\n   ```console\n   {}\n   ```\n", "Or `{}`.\n"])
+def test_a_command_to_a_deployment_without_pods_is_noticed(
+    services: Services, tmp_path: Path, written: str, text: str
+) -> None:
+    service = shutil.copytree(services(SETS["canary"]), tmp_path / "service")
+    with (service / "runbooks/ServiceDown.md").open("a") as page:
+        page.write(f"\n{written.format(text)}")
+
+    assert len(about_another_workload(service)) == 1
+
+
 @pytest.mark.engine("promtool")
 def test_prometheus_can_read_every_promql(service: Path, tmp_path: Path) -> None:
     assert unreadable_promql([one.text for one in queries(service, "promql")], tmp_path) == ""
@@ -325,7 +381,9 @@ def test_kubectl_takes_every_command_up_to_the_cluster(service: Path) -> None:
     asked = {
         one.text: one
         for one in commands(service)
-        if one.text.startswith("kubectl ") and not one.placeholders and " apply " not in one.text
+        if one.text.startswith("kubectl ")
+        and not one.placeholders
+        and " argo rollouts " not in one.text  # a plug-in
     }
     assert len(asked) >= 8
     assert {
@@ -371,7 +429,9 @@ SPOILT: list[tuple[Check, str, str, str]] = [
     (unknown_places, "runbooks/rollback.md", "undo deployment/signups", "undo deployment/app"),
     (unknown_places, BURN, 'environment.name = "production"', 'environment.name = "staging"'),
     (unknown_places, "runbooks/ServiceDown.md", "--container app", "--container service"),
-    (unknown_places, "runbooks/ServiceDown.md", "environments/production\n", "environments/prod\n"),
+    (unknown_places, "runbooks/ServiceDown.md", "deploy ENV=production\n", "deploy ENV=prod\n"),
+    (unknown_places, "runbooks/rollback.md", "environments/production/", "environments/prod/"),
+    (about_another_workload, BURN, "get pods", "argo rollouts status"),
 ]  # fmt: skip
 
 

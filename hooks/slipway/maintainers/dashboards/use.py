@@ -230,10 +230,14 @@ CONTAINERS = Row(
         ),
         graph(
             "Replicas",
-            f"Pods that are wanted, and those that are ready.{IN_CLUSTERS}",
+            f"Pods that the autoscaler wants, and those that are ready.{IN_CLUSTERS}",
             "short",
-            Ask(f"sum(kube_deployment_spec_replicas{{{NAMESPACE}}})", "wanted"),
-            Ask(f"sum(kube_deployment_status_replicas_available{{{NAMESPACE}}})", "ready"),
+            # Of a Deployment or of a Rollout, about which kube-state-metrics knows nothing.
+            Ask(
+                f"sum(kube_horizontalpodautoscaler_status_desired_replicas{{{NAMESPACE}}})",
+                "wanted",
+            ),
+            Ask(f'sum(kube_pod_status_ready{{{NAMESPACE}, condition="true"}})', "ready"),
             links=[to_runbook("ServiceDown")],
         ),
     ],
