@@ -31,7 +31,21 @@ FINE = (
     "-- nothing yet",
     "-- contract: plan is unused since 1.4.0\nALTER TABLE signups DROP COLUMN plan;",
     "-- contract: always written since v1.4.0\nALTER TABLE signups ALTER plan SET NOT NULL;",
-    "-- locks: made by hand before\nCREATE INDEX IF NOT EXISTS i ON signups (email);",
+    "-- locks: done by hand before\nCREATE INDEX IF NOT EXISTS i ON signups (email);",
+    "SAVEPOINT a; INSERT INTO signups VALUES ('x'); ROLLBACK TO a; RELEASE a;",
+)
+# What PostgreSQL refuses in a transaction, and what takes the migration out of its own.
+NEVER = (
+    "CREATE INDEX CONCURRENTLY i ON signups (email);",
+    "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON signups (email);",
+    "CREATE TABLE a (b int); CREATE INDEX CONCURRENTLY i ON a (b);",
+    "DROP INDEX CONCURRENTLY i;",
+    "REINDEX INDEX CONCURRENTLY i;",
+    "REINDEX (CONCURRENTLY) TABLE signups;",
+    "VACUUM signups;",
+    "ALTER TABLE signups DETACH PARTITION old CONCURRENTLY;",
+    "CREATE DATABASE other;",
+    "INSERT INTO signups VALUES ('x'); COMMIT;",
 )
 
 
@@ -45,6 +59,25 @@ def test_without_its_comment_the_same_is_refused(text: str) -> None:
     comment, _, statement = text.partition("\n")
     if comment.startswith(("-- contract", "-- locks")):
         assert len(list(migrations.faults("migrations/0002.sql", statement))) == 1
+
+
+@pytest.mark.parametrize("comment", ["", "-- locks: short\n-- contract: unused since 1.4.0\n"])
+@pytest.mark.parametrize("text", NEVER)
+def test_what_fails_in_a_transaction_is_refused_whatever_a_comment_says(
+    text: str, comment: str
+) -> None:
+    assert len(list(migrations.faults("migrations/0002.sql", comment + text))) == 1
+
+
+@pytest.mark.parametrize("concurrently", ["", "CONCURRENTLY "])
+def test_an_index_on_a_table_in_use_is_refused_with_what_to_do(concurrently: str) -> None:
+    text = f"CREATE INDEX {concurrently}i ON signups (email);"
+    [fault] = migrations.faults("migrations/0002.sql", text)
+    for part in ("by hand in each", "CREATE INDEX IF NOT EXISTS", "`-- locks: done by hand"):
+        assert part in fault.problem
+    # Done as it says, it passes.
+    done = "-- locks: done by hand before\nCREATE INDEX IF NOT EXISTS i ON signups (email);"
+    assert list(migrations.faults("migrations/0002.sql", done)) == []
 
 
 def test_every_change_of_one_statement_is_told() -> None:

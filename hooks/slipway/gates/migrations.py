@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pglast import parse_sql
-from pglast.enums import AlterTableType, ConstrType, ObjectType
+from pglast.enums import AlterTableType, ConstrType, ObjectType, TransactionStmtKind
 from pglast.parser import ParseError
 
 from slipway.answers import ANSWERS_FILE
@@ -42,6 +42,13 @@ USED = {
     ObjectType.OBJECT_DOMAIN: "domain",
     ObjectType.OBJECT_FUNCTION: "function",
 }
+EXCUSED = "under the line `-- locks: done by hand before`"
+# Parts of a transaction, which stay in it.
+WITHIN = {
+    TransactionStmtKind.TRANS_STMT_SAVEPOINT,
+    TransactionStmtKind.TRANS_STMT_RELEASE,
+    TransactionStmtKind.TRANS_STMT_ROLLBACK_TO,
+}
 REWRITES = {"serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"}
 CHECKED = {
     ConstrType.CONSTR_CHECK: "check",
@@ -62,11 +69,13 @@ class Harm:
     Attributes:
         what: in words.
         locks: it only makes others wait; otherwise it takes away what they use.
+        fails: it cannot run in a migration, whatever a comment says.
 
     """
 
     what: str
     locks: bool = False
+    fails: bool = False
 
 
 @dataclass
@@ -114,7 +123,7 @@ def faults(file: str, text: str) -> Iterator[Fault]:
         start = BEFORE.match(text, offset)
         where = place(file, text, start.end() if start else offset)
         for harm in harms(raw.stmt, tables):
-            if not (may_lock if harm.locks else contract):
+            if harm.fails or not (may_lock if harm.locks else contract):
                 yield Fault(where, harm.what)
 
 
@@ -141,31 +150,54 @@ def harms(statement: Node, tables: Tables) -> Iterator[Harm]:
             yield Harm("it moves what is in use into another schema")
         case "AlterEnumStmt" if statement.oldVal:
             yield Harm(f"it renames the value {statement.oldVal}, which is in use")
+        case "DropStmt" if statement.concurrent:
+            yield outside("DROP INDEX CONCURRENTLY", "DROP INDEX IF EXISTS")
         case "DropStmt":
             if what := USED.get(statement.removeType):
                 yield Harm(f"it drops a {what} that is in use")
+        case "IndexStmt" if statement.concurrent:
+            yield outside("CREATE INDEX CONCURRENTLY", "CREATE INDEX IF NOT EXISTS")
         case "IndexStmt" if statement.relation not in tables:
             yield of_index(statement)
+        case "TransactionStmt" if statement.kind not in WITHIN:
+            yield Harm("it begins or ends a transaction; a migration runs in one", fails=True)
         case "LockStmt" | "TruncateStmt":
             relations = [one for one in statement.relations if one not in tables]
             verb = "locks" if kind == "LockStmt" else "empties and locks"
             yield from (Harm(f"it {verb} the table {one.relname}", True) for one in relations)
         case "VacuumStmt" if not statement.is_vacuumcmd:
             pass  # ANALYZE only reads
-        case "ClusterStmt" | "ReindexStmt" | "VacuumStmt":
+        case "VacuumStmt" | "CreatedbStmt" | "DropdbStmt" | "AlterSystemStmt":
+            yield Harm(
+                "it fails in the transaction of a migration; that is for the database's owner",
+                fails=True,
+            )
+        case "ReindexStmt" if "concurrently" in {one.defname for one in statement.params or ()}:
+            yield Harm(
+                "REINDEX CONCURRENTLY does not run in a transaction: run it by hand", fails=True
+            )
+        case "ClusterStmt" | "ReindexStmt":
             yield Harm("it locks what it reorders; that is for the database's owner", True)
         case "RefreshMatViewStmt" if not statement.concurrent:
             yield Harm(f"it locks the view {statement.relation.relname} while it is filled", True)
 
 
+def outside(statement: str, repeated: str) -> Harm:
+    """Return what a statement does that PostgreSQL refuses within a transaction."""
+    return Harm(
+        f"{statement} fails in the transaction of a migration: run it by hand in each environment"
+        f" before the release, then write {repeated} here, {EXCUSED}",
+        fails=True,
+    )
+
+
 def of_index(index: Node) -> Harm:
     """Return what making an index on a table in use does."""
-    by_hand = "make it by hand with CONCURRENTLY, then repeat it here with IF NOT EXISTS"
-    table = index.relation.relname
-    if index.concurrent:
-        return Harm(f"CONCURRENTLY does not run in the transaction of a migration: {by_hand}", True)
     return Harm(
-        f"the index locks the table {table} against writing until it is made: {by_hand}", True
+        f"the index locks the table {index.relation.relname} against writing until it is made: run"
+        " CREATE INDEX CONCURRENTLY by hand in each environment before the release, then write"
+        f" CREATE INDEX IF NOT EXISTS here, {EXCUSED}",
+        locks=True,
     )
 
 
@@ -182,6 +214,8 @@ def of_alter(command: Node, table: str) -> Iterator[Harm]:
             yield Harm(f"it drops the default of {table}.{command.name}, which may be relied on")
         case AlterTableType.AT_AddColumn:
             yield from of_new_column(command.def_, table)
+        case AlterTableType.AT_DetachPartition if command.def_.concurrent:
+            yield Harm(f"a partition of {table} is detached by hand: it fails here", fails=True)
         case AlterTableType.AT_AddConstraint:
             yield from of_constraint(command.def_, table)
 
