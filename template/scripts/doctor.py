@@ -21,7 +21,14 @@ SERVED_BY = {
 COMMANDS_NEED = (
     *(("get", "pods"), ("create", "pods"), ("delete", "pods"), ("get", "pods/log")),
     *(("list", "replicasets.apps"), ("patch", "replicasets.apps"), ("list", "events")),
+    *(("list", "endpointslices.discovery.k8s.io"), ("list", "horizontalpodautoscalers.autoscaling")),
 )
+# The same, where the environment has the kind.
+COMMANDS_NEED_FOR = {
+    "Job": ("delete", "jobs.batch"),
+    "Rollout": ("patch", "rollouts.argoproj.io/status"),
+}
+DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,9 @@ def permissions(cluster: Cluster, manifests: list[Manifest]) -> Iterator[Answer]
     """Look for what the user of the context may do in the namespace."""
     applied = {resource_of(one) for one in manifests}
     needed = [(verb, one) for one in sorted(applied) for verb in ("create", "patch")]
-    for verb, resource in (*needed, *COMMANDS_NEED):
+    kinds_there = {one.kind for one in manifests}
+    further = [need for kind, need in COMMANDS_NEED_FOR.items() if kind in kinds_there]
+    for verb, resource in (*needed, *COMMANDS_NEED, *further):
         done = cluster.run("auth", "can-i", verb, resource)
         allowed = done.stdout.strip().startswith("yes")
         remedy = f"let the user of context {cluster.context} do it in {cluster.namespace}"
@@ -135,8 +144,24 @@ def edge(cluster: Cluster, manifests: list[Manifest]) -> Iterator[Answer]:
                 remedy = "create it, or name another: the answer gateway"
                 yield there(cluster, "gateway.gateway.networking.k8s.io", place, remedy)
         if one.kind == "Ingress":
-            for name in re.findall(r"(?m)^ +ingressClassName: (\S+)$", one.text):
+            named = re.findall(r"(?m)^ +ingressClassName: (\S+)$", one.text)
+            for name in named:
                 yield there(cluster, "ingressclass", name, "install its controller")
+            if not named:
+                yield default_class(cluster)
+
+
+def default_class(cluster: Cluster) -> Answer:
+    """Look for the class of an Ingress that names none."""
+    what = "a default class of ingress"
+    try:
+        classes = cluster.every("ingressclasses")
+    except CannotRunError:
+        return Answer(f"{what}, unless it is hidden from you")
+    known = any(
+        one["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true" for one in classes
+    )
+    return Answer(what, "" if known else "mark one, or name one by a patch in changes/")
 
 
 def gateways(route: str) -> list[tuple[str, str]]:
@@ -157,12 +182,12 @@ def secrets(cluster: Cluster, manifests: list[Manifest]) -> Iterator[Answer]:
     fetched = {one.name for one in manifests if one.kind == "ExternalSecret"}
     for name in sorted(set(re.findall(r"(?m)^ +secretName: (\S+)$", text))):
         own = f"{cluster.service}-database"
-        remedy = "create it"
+        remedy, key = "create it", "password" if name == own else ""
         if name in fetched:
             remedy = "the store does not hand it out yet: kubectl describe externalsecret"
         elif name == own:
             remedy = f"make secret ENV={cluster.environment}"
-        yield there(cluster, "secret", f"{cluster.namespace}/{name}", remedy)
+        yield there(cluster, "secret", f"{cluster.namespace}/{name}", remedy, key=key)
     stores = re.findall(
         r"(?m)^  secretStoreRef:\n    kind: ClusterSecretStore\n    name: (\S+)$", text
     )
@@ -172,22 +197,36 @@ def secrets(cluster: Cluster, manifests: list[Manifest]) -> Iterator[Answer]:
 
 
 def addresses(cluster: Cluster, manifests: list[Manifest]) -> Iterator[Answer]:
-    """Look for the Services that the configuration names: collector, stores, what is called."""
+    """Look for the Services that are named: collector, stores, what is called, who judges."""
+    named: dict[str, str] = {}
     for one in manifests:
-        if one.kind != "ConfigMap":
-            continue
-        for variable, url in re.findall(r"(?m)^  ([A-Z_]+): (\w+://\S+)$", one.text):
-            name, _, rest = (urlsplit(url).hostname or "").partition(".")
-            namespace, _, domain = rest.partition(".")
-            # A longer name is somewhere else, and nobody here can tell.
-            if name and (not domain or domain.startswith("svc")):
-                remedy = f"install it there, or set {variable} in changes/configuration.env"
-                place = f"{namespace or cluster.namespace}/{name}"
-                yield there(cluster, "service", place, remedy, f" ({variable})")
+        if one.kind == "ConfigMap":
+            for variable, url in re.findall(r"(?m)^  ([A-Z_]+): (\w+://\S+)$", one.text):
+                yield from address(
+                    cluster, url, variable, f"set {variable} in changes/configuration.env"
+                )
+        if one.kind == "AnalysisTemplate":
+            for url in re.findall(r"(?m)^ +address: (\w+://\S+)$", one.text):
+                named[url] = "analysis of releases"
+    for url, why in named.items():
+        yield from address(cluster, url, why, "patch the AnalysisTemplates in changes/")
 
 
-def there(cluster: Cluster, kind: str, place: str, remedy: str, why: str = "") -> Answer:
-    """Look for one resource, by its name or by namespace/name."""
+def address(cluster: Cluster, url: str, why: str, otherwise: str) -> Iterator[Answer]:
+    """Look for the Service of one address."""
+    name, _, rest = (urlsplit(url).hostname or "").partition(".")
+    namespace, _, domain = rest.partition(".")
+    # A longer name is somewhere else, and nobody here can tell.
+    if name and (not domain or domain.startswith("svc")):
+        place = f"{namespace or cluster.namespace}/{name}"
+        remedy = f"install it there, or {otherwise}"
+        yield there(cluster, "service", place, remedy, f" ({why})")
+
+
+def there(
+    cluster: Cluster, kind: str, place: str, remedy: str, why: str = "", key: str = ""
+) -> Answer:
+    """Look for one resource, by its name or by namespace/name, and for a key in its data."""
     namespace, _, name = place.rpartition("/")
     what = f"{kind.partition('.')[0]} {place}{why}"
     try:
@@ -197,4 +236,6 @@ def there(cluster: Cluster, kind: str, place: str, remedy: str, why: str = "") -
         if "forbidden" in str(error).lower():
             return Answer(f"{what}, unless it is hidden from you")
         found = None
+    if found and key and key not in found.get("data", {}):
+        return Answer(f"{what}, key {key}", remedy)
     return Answer(what, "" if found else remedy)

@@ -1,13 +1,17 @@
 """What kubectl's Kustomize builds is read, renamed and turned into data as it is."""
 
 import shutil
+import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.deploying.scripts import script
 from tests.render.reading import read_yaml
+from tests.services import Services
 
 cluster = script("cluster")
 rollout = script("rollout")
@@ -193,3 +197,88 @@ def test_versions_are_compared_as_numbers(version: str, number: tuple[int, int])
 )
 def test_kinds_are_asked_for_under_their_plural(api: str, kind: str, resource: str) -> None:
     assert doctor.resource_of(cluster.Manifest(f"apiVersion: {api}\nkind: {kind}\n")) == resource
+
+
+class Told:
+    """A cluster that has what a test says: resources by kind and place."""
+
+    service, environment, namespace, context = "signups", "production", "signups-production", "c"
+
+    def __init__(self, **there: dict[str, object]) -> None:
+        self.there = there
+        self.asked: list[tuple[str, ...]] = []
+
+    def read(self, kind: str, name: str, namespace: str = "") -> object:
+        return self.there.get(kind.partition(".")[0], {}).get(f"{namespace}/{name}")
+
+    def every(self, kind: str) -> list[object]:
+        return list(self.there.get(kind, {}).values())
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        self.asked.append(arguments)
+        return subprocess.CompletedProcess(arguments, 0, stdout="yes")
+
+
+def lacking(answers: Iterable[Any]) -> list[str]:
+    return [one.what for one in answers if one.remedy]
+
+
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        ({"password": "eA=="}, []),
+        ({"pasword": "eA=="}, ["secret signups-production/signups-database, key password"]),
+        (None, ["secret signups-production/signups-database"]),
+    ],
+)
+def test_the_doctor_looks_for_the_secret_and_its_key(
+    data: dict[str, str] | None, missing: list[str]
+) -> None:
+    mounts = cluster.Manifest("kind: Deployment\n        secretName: signups-database\n")
+    place = "signups-production/signups-database"
+    told = Told(secret={place: {"data": data}} if data else {})
+    assert lacking(doctor.secrets(told, [mounts])) == missing
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_doctor_looks_for_the_class_of_an_ingress_that_names_none(marked: bool) -> None:
+    annotations = {"ingressclass.kubernetes.io/is-default-class": "true"} if marked else {}
+    told = Told(ingressclasses={"nginx": {"metadata": {"annotations": annotations}}})
+    ingress = cluster.Manifest("kind: Ingress\nspec:\n  rules: []\n")
+    assert lacking(doctor.edge(told, [ingress])) == (
+        [] if marked else ["a default class of ingress"]
+    )
+
+
+@pytest.mark.parametrize("rollout", ["canary", "blue-green"])
+@needs_kubectl
+def test_the_doctor_looks_for_whom_releases_are_judged_by(
+    services: Services, monkeypatch: pytest.MonkeyPatch, rollout: str
+) -> None:
+    monkeypatch.chdir(services({"rollout": rollout}))
+    manifests = cluster.split(cluster.build("production"))
+    missing = lacking(doctor.addresses(Told(), manifests))
+    assert "service observability/prometheus (analysis of releases)" in missing
+    known: dict[str, object] = {
+        f"observability/{name}": {"kind": "Service"}
+        for name in ("prometheus", "opentelemetry-collector")
+    }
+    assert lacking(doctor.addresses(Told(service=known), manifests)) == []
+
+
+@needs_kubectl
+def test_the_doctor_asks_for_every_permission_that_the_page_lists(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(services({"rollout": "canary", "datastore": "postgres"}))
+    told = Told()
+    list(doctor.permissions(told, cluster.split(cluster.build("production"))))
+    asked = {(verb, resource.partition(".")[0]) for _, _, verb, resource in told.asked}
+    assert asked >= {
+        *(("create", "deployments"), ("patch", "deployments"), ("create", "namespaces")),
+        *(("get", "pods"), ("create", "pods"), ("delete", "pods"), ("get", "pods/log")),
+        *(("create", "jobs"), ("delete", "jobs"), ("list", "replicasets")),
+        *(("patch", "replicasets"), ("list", "endpointslices"), ("list", "events")),
+        *(("list", "horizontalpodautoscalers"), ("patch", "rollouts")),
+    }
+    assert ("patch", "rollouts.argoproj.io/status") in {one[2:] for one in told.asked}
