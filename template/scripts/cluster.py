@@ -50,6 +50,15 @@ class Manifest:
             )
         )
 
+    @property
+    def switched(self) -> list[str]:
+        """Return the Services that a blue-green Rollout leads from pods to pods."""
+        return re.findall(r"(?m)^      (?:active|preview)Service: (\S+)$", self.text)
+
+    def without_selector(self) -> Manifest:
+        """Return a Service that does not say which pods it leads to."""
+        return Manifest(re.sub(r"(?m)^  selector:\n(?:    .*\n)+", "", self.text))
+
     def _first(self, pattern: str) -> str:
         found = re.search(pattern, self.text, re.MULTILINE)
         return found[1] if found else ""

@@ -21,6 +21,7 @@ from cluster import (
     split,
 )
 from release import (
+    HASHES,
     Image,
     Past,
     Progress,
@@ -104,7 +105,27 @@ def release_for(cluster: Cluster, image: Image) -> Release:
     """Return the environment as it would be with an image."""
     written = read_release(folder_of(cluster.environment))
     built = build(cluster.environment, image.repository, image.digest, written.repository)
-    return Release(cluster, image, split(built))
+    return Release(cluster, image, left_to_rollouts(cluster, split(built)))
+
+
+def left_to_rollouts(cluster: Cluster, manifests: list[Manifest]) -> list[Manifest]:
+    """Return resources without what a blue-green Rollout has set: which pods are asked.
+
+    Set again, it would send users to the old and the new pods at once.
+    """
+    names = {name for one in manifests if one.kind == "Rollout" for name in one.switched}
+    taken = {
+        name
+        for name in names
+        if any(
+            key in HASHES
+            for key in (cluster.read("service", name) or {}).get("spec", {}).get("selector", {})
+        )
+    }
+    return [
+        one.without_selector() if one.kind == "Service" and one.name in taken else one
+        for one in manifests
+    ]
 
 
 # BEFORE ANYTHING CHANGES ----------------------------------------------------

@@ -84,6 +84,29 @@ def test_the_migration_is_named_by_the_image_and_stays_out_of_what_stands(
 
 
 @needs_kubectl
+def test_a_service_that_a_rollout_switches_is_found_and_can_leave_the_pods_to_it(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = built(services({"rollout": "blue-green"}), monkeypatch, "production", A)
+    manifests = cluster.split(text)
+
+    names = [name for one in manifests if one.kind == "Rollout" for name in one.switched]
+
+    assert sorted(names) == ["signups", "signups-preview"]
+    for one in manifests:
+        if one.kind == "Service":
+            whole = yaml.safe_load(one.text)
+            assert whole["spec"].pop("selector")
+            assert yaml.safe_load(one.without_selector().text) == whole
+
+
+@needs_kubectl
+def test_a_canary_switches_no_service(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = built(services({"rollout": "canary"}), monkeypatch, "production", A)
+    assert [one.switched for one in cluster.split(text) if one.kind == "Rollout"] == [[]]
+
+
+@needs_kubectl
 def test_a_manifest_becomes_data_without_a_cluster(
     own: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
