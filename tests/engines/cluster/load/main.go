@@ -7,9 +7,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -99,9 +102,15 @@ type ports struct {
 const firstPort, portCount = 32768, 28000
 
 func (p *ports) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	port := firstPort + int(p.next.Add(1)%portCount)
-	dialer := net.Dialer{Timeout: p.timeout, LocalAddr: &net.TCPAddr{Port: port}}
-	return dialer.DialContext(ctx, network, address)
+	for {
+		port := firstPort + int(p.next.Add(1)%portCount)
+		dialer := net.Dialer{Timeout: p.timeout, LocalAddr: &net.TCPAddr{Port: port}}
+		connection, err := dialer.DialContext(ctx, network, address)
+		// An earlier load may have left it waiting.
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return connection, err
+		}
+	}
 }
 
 func exists(file string) bool {
@@ -123,6 +132,7 @@ func main() {
 		os.Exit(2)
 	}
 	dialer := ports{timeout: *timeout}
+	dialer.next.Store(rand.Uint32N(portCount))
 	client := &http.Client{Timeout: *timeout, Transport: &http.Transport{
 		DisableKeepAlives:   !*keep,
 		MaxIdleConnsPerHost: 32,
