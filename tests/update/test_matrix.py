@@ -253,6 +253,9 @@ def test_the_updated_service_builds_and_passes_its_own_tests(
     """From the oldest release that has the stack; conflicts are settled as the service had it."""
     cell = STACKS[stack]
     project = settled(Project(matrix.updated(cell, SLIPWAY).folder).clone(tmp_path / "service"))
+    # Who had deleted the flags takes them back, as UPGRADING.md says: pods are made with them now.
+    flags = project.folder / "deploy/flags/flags.json"
+    flags.write_text(matrix.fresh(cell).read("deploy/flags/flags.json"))
 
     for environment in cell.answers.environments_after:
         assert f"namespace: signups-{environment}\n" in kustomize(project.folder, environment)
