@@ -743,7 +743,7 @@ def in_environments(answers: AnswerSet) -> list[Recipe]:
     of_the_template = Lines(
         f"{staging}/kustomization.yaml",
         last,
-        last.replace("  - release", "  - extras\n  - release"),
+        last.replace("  - release", "  # ours\n  - release"),
         at=answers.place(f"{staging}/kustomization.yaml"),
     )
     if "staging" in answers.moves:
@@ -766,7 +766,7 @@ def in_environments(answers: AnswerSet) -> list[Recipe]:
                 Lines(
                     f"{production}/kustomization.yaml",
                     last,
-                    last.replace("  - release", "  - extras\n  - release"),
+                    last.replace("  - release", "  # ours\n  - release"),
                     end="\r\n",
                 )
             ],
