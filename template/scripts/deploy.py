@@ -63,6 +63,7 @@ from rollout import (
     progress_of,
     refuse_unless_accepted,
     refuse_unless_pulled,
+    refuse_without_secrets,
     release_for,
     serving,
     skip_steps,
@@ -100,6 +101,7 @@ def deploy(cluster: Cluster, image: Image, options: argparse.Namespace) -> None:
     refuse_unless_accepted(cluster, joined(release.standing), *forced(options))
     if (job := release.migration) and not cluster.read("job", job.name):
         refuse_unless_accepted(cluster, job.text)
+    refuse_without_secrets(release)
     refuse_unless_pulled(release)
     before = serving(release)
     migrate(release, options)

@@ -156,6 +156,25 @@ def refuse_unless_pulled(release: Release) -> None:
         raise CannotRunError(f"{release.image} cannot be pulled: {reason}")
 
 
+def refuse_without_secrets(release: Release) -> None:
+    """Look for the Secrets that pods mount: without one they would wait, and nobody say for what.
+
+    One that the cluster fetches, or that may not be looked at, is taken to be there.
+    """
+    cluster = release.cluster
+    brought = {one.name for one in release.manifests if one.kind in ("Secret", "ExternalSecret")}
+    for volume in as_data(release.workload)["spec"]["template"]["spec"].get("volumes", []):
+        source = volume.get("secret", {})
+        name = source.get("secretName", "")
+        if not name or name in brought or source.get("optional"):
+            continue
+        found = cluster.run("get", "secret", name, "--ignore-not-found", "--output=name")
+        if found.returncode == 0 and not found.stdout.strip():
+            own = name == f"{cluster.service}-database"
+            remedy = f"make secret ENV={cluster.environment}" if own else "create it"
+            raise CannotRunError(f"secret {name} is not in {cluster.namespace}: {remedy}")
+
+
 def exists(cluster: Cluster) -> bool:
     """Say whether the namespace is there; who may not ask is told so by what follows."""
     asked = cluster.run(

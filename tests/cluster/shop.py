@@ -80,14 +80,14 @@ class Shop:
 
     # -- its own commands ----------------------------------------------------------------------
 
-    def make(self, target: str, *variables: str, check: bool = True) -> str:
+    def make(self, target: str, *variables: str, check: bool = True, given: str = "") -> str:
         """Run a command of the service's Makefile on the environment, and return what it says.
 
-        `variables` are written as make takes them: DIGEST=sha256:...
+        `variables` are written as make takes them, DIGEST=sha256:..., and it reads what is `given`.
         """
         done = self.cluster.run(
             *("make", "--no-print-directory", target, f"ENV={ENVIRONMENT}", *variables),
-            cwd=self.folder, check=False, timeout=400, network_only=True,
+            cwd=self.folder, check=False, timeout=400, network_only=True, standard_input=given,
         )  # fmt: skip
         said = done.stdout + done.stderr
         if check:
