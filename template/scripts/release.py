@@ -315,5 +315,7 @@ def crash_loops(pods: Iterable[Resource], starts: int = 3) -> bool:
         one.get("restartCount", 0) >= starts
         and one.get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff"
         for pod in pods
-        for one in pod.get("status", {}).get("containerStatuses", [])
+        # A sidecar that ends keeps its pod from being ready, too.
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for one in pod.get("status", {}).get(kind, [])
     )

@@ -264,9 +264,13 @@ def migrate(release: Release, options: argparse.Namespace) -> None:
         return
     if state[0] == "failed":
         cluster.ask("delete", "job", job.name, "--cascade=foreground", "--wait=true")
-    cluster.apply(
-        joined(one for one in release.manifests if one.kind in BEFORE_MIGRATION), *forced(options)
+    # The flags are read by pods that run: they come with the new ones.
+    before = (
+        one
+        for one in release.manifests
+        if one.kind in BEFORE_MIGRATION and one.name != f"{cluster.service}-flags"
     )
+    cluster.apply(joined(before), *forced(options))
     cluster.apply(job.text)
     print(f"{job.name} migrates the database", flush=True)
     # The Job ends by itself, at the latest after its activeDeadlineSeconds.

@@ -325,3 +325,9 @@ def test_a_pod_that_no_node_takes_says_so() -> None:
 def test_a_crash_loop_is_one_after_the_third_end(restarts: int, reason: str, loops: bool) -> None:
     status = {"restartCount": restarts, "state": {"waiting": {"reason": reason}}}
     assert release.crash_loops([pod(**status)]) is loops
+
+
+def test_a_sidecar_that_ends_again_and_again_is_a_crash_loop_too() -> None:
+    status = {"restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    beside = {"metadata": {"name": "signups-1"}, "status": {"initContainerStatuses": [status]}}
+    assert release.crash_loops([beside])

@@ -346,6 +346,9 @@ def test_flagd_runs_beside_the_service_and_holds_nothing_up(clusters: Clusters) 
     assert found["restartPolicy"] == "Always"
     # The one would keep the service from starting, the other from serving.
     assert {"startupProbe", "readinessProbe"} & set(found) == set()
+    # Ended sooner, it would be started later each time, and its pod is not ready meanwhile.
+    patience = found["livenessProbe"]["periodSeconds"] * found["livenessProbe"]["failureThreshold"]
+    assert patience > 600
     assert set(found["resources"]["limits"]) == {"cpu", "memory", "ephemeral-storage"}
     assert set(flags["data"]) == {"flags.json"}
     assert not any("subPath" in mount for mount in found["volumeMounts"]), "edits would not arrive"
