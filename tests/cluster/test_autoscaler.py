@@ -20,7 +20,7 @@ LEAST = 3
 # With less asked for, the load of a small machine is a lot of it. The share that is wanted stays.
 LITTLE = [
     {"op": "replace", "path": "/spec/template/spec/containers/0/resources/requests/cpu",
-     "value": "10m"},
+     "value": "30m"},
 ]  # fmt: skip
 # Five minutes of patience, and a quarter of the pods each minute, are half a minute here.
 SOONER = [

@@ -32,6 +32,8 @@ WITH_STORES = {**ANSWERS, "datastore": "postgres", "cache": "redis"}
 CHANGES = f"deploy/environments/{ENVIRONMENT}/changes"
 QUERIES = "internal/stores/postgres.go"
 OTHERS = "elsewhere"
+# The load of the users alone must start no pod here: what changes is what a release has changed.
+STEADY = [{"op": "replace", "path": "/spec/maxReplicas", "value": 3}]
 COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_name = 'signups'"
 
 
@@ -111,7 +113,10 @@ def empty(callers: Cluster, plain: Path, stores: Stores) -> Iterator[Shop]:
     )
     file = plain / CHANGES / "kustomization.yaml"
     component = yaml.safe_load(file.read_text())
-    component["patches"] = [narrowed(name, stores.address(name)) for name in ("postgres", "redis")]
+    component["patches"] = [
+        *(narrowed(name, stores.address(name)) for name in ("postgres", "redis")),
+        {"target": {"kind": "HorizontalPodAutoscaler"}, "patch": yaml.safe_dump(STEADY)},
+    ]
     file.write_text(yaml.safe_dump(component))
     git(plain, "init", "--quiet")
     git(plain, "add", "--all")
