@@ -308,17 +308,25 @@ def ready(shop: Shop, digest: str) -> str:
 
 
 def side_by_side(shop: Shop, old: str, new: str) -> int:
-    """Wait until both releases serve, use both on the same rows, and return how often."""
+    """Wait until both releases serve, use both on the same rows, and return how often.
+
+    The rollout is paused meanwhile, so that neither pod leaves before everything is asked.
+    """
     pair: list[str] = []
 
     def both() -> bool:
         pair[:] = [ready(shop, old), ready(shop, new)]
         return all(pair)
 
-    assert shop.cluster.eventually(both, 90)
-    asking = shop.cluster.start_beside("users", CALLERS, sys.executable, "-c", BOTH_WAYS, *pair)
-    said, complaint = asking.communicate(timeout=60)
-    assert asking.returncode == 0, complaint
+    assert shop.cluster.eventually(both, 120)
+    shop.kubectl("rollout", "pause", f"deployment/{SERVICE}")
+    try:
+        assert both()
+        asking = shop.cluster.start_beside("users", CALLERS, sys.executable, "-c", BOTH_WAYS, *pair)
+        said, complaint = asking.communicate(timeout=60)
+        assert asking.returncode == 0, complaint
+    finally:
+        shop.kubectl("rollout", "resume", f"deployment/{SERVICE}")
     return int(said)
 
 
