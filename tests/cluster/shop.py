@@ -98,6 +98,14 @@ class Shop:
         """Bring a release to the environment."""
         return self.make("deploy", f"DIGEST={digest}", *variables, check=check)
 
+    def drill(self) -> str:
+        """Practise going back, and return the report of it."""
+        said = self.make("rollback-drill")
+        [report] = (self.folder / "runbooks/drills").glob(f"*-{ENVIRONMENT}.md")
+        page = report.read_text()
+        assert "| result | passed |" in page, said
+        return page
+
     # -- the cluster ---------------------------------------------------------------------------
 
     def get(self, *arguments: str) -> dict[str, Any]:

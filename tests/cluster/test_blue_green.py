@@ -66,3 +66,12 @@ def test_a_release_that_cannot_be_judged_gets_no_users(
     assert users.noticed
     assert users.noticed.failed == 0, users.noticed
     assert asked(judged) == {digests["first"]}
+
+
+def test_the_drill_passes(judged: Shop) -> None:
+    with judged.users() as users:
+        page = judged.drill()
+    assert users.noticed
+    print(f"{ROLLOUT}, a drill: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+    assert f"| rollout | {ROLLOUT} |" in page

@@ -50,3 +50,12 @@ def test_a_rollback_takes_no_steps_and_drops_nothing(judged: Shop, digests: dict
     print(f"canary, a rollback: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert judged.cluster.eventually(lambda: judged.digests() == {digests["first"]}, 120)
+
+
+def test_the_drill_passes(judged: Shop) -> None:
+    with judged.users() as users:
+        page = judged.drill()
+    assert users.noticed
+    print(f"{ROLLOUT}, a drill: {users.noticed}")
+    assert users.noticed.failed == 0, users.noticed
+    assert f"| rollout | {ROLLOUT} |" in page
