@@ -10,7 +10,7 @@ RUN := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(UV) run --locked
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test alerts updates rollouts engines bench check format locks dashboards gallery docs render-diff release
+.PHONY: help demo test alerts updates cluster engines bench check format locks dashboards gallery docs render-diff release
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,9 +27,10 @@ alerts: $(UV) ## cause every alert on every stack, with the real programs
 updates: $(UV) ## update services of every minor version, with every edit
 	@SLIPWAY_UPDATES=all $(RUN) pytest --numprocesses auto --dist loadfile tests/update
 
-rollouts: $(UV) ## release as canary and blue-green on a real cluster, with Argo Rollouts
+cluster: $(UV) ## show all that is shown on a real cluster, with Argo Rollouts
+	@$(RUN) python -m tests.engines install
 	@$(RUN) python -m tests.engines install argo-rollouts
-	@SLIPWAY_ROLLOUTS=all SLIPWAY_REQUIRE_ENGINES=1 $(RUN) pytest tests/cluster/test_canary.py tests/cluster/test_blue_green.py
+	@SLIPWAY_CLUSTER=all SLIPWAY_REQUIRE_ENGINES=1 $(RUN) pytest tests/cluster
 
 engines: $(UV) ## install the real programs that the tests use (Docker, the collector)
 	@$(RUN) python -m tests.engines install

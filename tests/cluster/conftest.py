@@ -13,7 +13,7 @@ from tests.contract.stacks import STACKS, Mutation
 from tests.engines import catalogue
 from tests.engines.fixtures.cluster import Cluster
 from tests.engines.fixtures.docker import Docker
-from tests.engines.plugin import needed, require
+from tests.engines.plugin import require
 from tests.services import nothing_of_the_user, services, shared, template
 
 __all__ = ["nothing_of_the_user", "rendered", "services", "shared", "template"]
@@ -40,10 +40,10 @@ FAULTY = Mutation(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave releases by Argo Rollouts to `make rollouts`: they take long, and so does its build."""
-    if os.environ.get("SLIPWAY_ROLLOUTS") == "all":
+    """Leave what takes minutes to `make cluster`."""
+    if os.environ.get("SLIPWAY_CLUSTER") == "all":
         return
-    left = [item for item in items if "argo-rollouts" in needed(item)]
+    left = [item for item in items if item.get_closest_marker("long")]
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]

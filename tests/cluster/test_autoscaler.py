@@ -12,6 +12,7 @@ from tests.contract.conftest import Render
 from tests.engines.fixtures.cluster import Cluster
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.quiet,
     pytest.mark.engine("cluster", "custom-resources", "docker", "images"),
 ]

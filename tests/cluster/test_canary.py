@@ -5,6 +5,7 @@ import pytest
 from tests.cluster.shop import Shop
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.quiet,
     pytest.mark.engine("cluster", "custom-resources", "argo-rollouts", "docker", "images"),
     pytest.mark.engine("observers"),

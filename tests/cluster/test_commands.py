@@ -98,6 +98,7 @@ def test_the_doctor_names_the_kind_that_is_missing(first: Shop) -> None:
     assert "PrometheusRule" in said, said
 
 
+@pytest.mark.long
 @pytest.mark.quiet
 def test_the_drill_passes_and_leaves_a_report(first: Shop, digests: dict[str, str]) -> None:
     with first.users() as users:

@@ -24,6 +24,7 @@ from tests.engines.fixtures.cluster import Cluster
 from tests.engines.fixtures.docker import Docker
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.quiet,
     pytest.mark.engine("cluster", "custom-resources", "docker", "images"),
 ]

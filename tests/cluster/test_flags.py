@@ -20,6 +20,7 @@ from tests.engines.fixtures.docker import Docker
 from tests.engines.standins import template_pins
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.quiet,
     pytest.mark.engine("cluster", "custom-resources", "docker", "images"),
 ]

@@ -54,19 +54,18 @@ def is_worker(config: pytest.Config) -> bool:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark tests by the fixtures they use, so that `-m "not engine"` leaves out every one."""
     used = {one for name in getattr(item, "fixturenames", ()) for one in FIXTURES.get(name, ())}
-    if missing := used - set(needed(item)):
+    if missing := used - set(_needed(item)):
         item.add_marker(pytest.mark.engine(*sorted(missing)))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose engine is missing; start the engines that run, once."""
-    if names := needed(item):
+    if names := _needed(item):
         require(*names)
 
 
-def needed(item: pytest.Item) -> list[str]:
-    """Return the engines that a test is marked with."""
+def _needed(item: pytest.Item) -> list[str]:
     return [name for marker in item.iter_markers("engine") for name in marker.args]
 
 
