@@ -305,7 +305,8 @@ def flags(service: Service) -> list[str]:
         problems.append(f"FLAGS_URL={url} in a cluster, {asked} here")
     if (sidecar["image"], sidecar["args"]) != (local["image"], local["command"]):
         problems.append(f"flagd runs as {sidecar['image']} {sidecar['args']}")
-    if sidecar["securityContext"] != service.container["securityContext"]:
+    # A linter that reads the patch alone does not see what the pod says.
+    if sidecar["securityContext"] != {**service.container["securityContext"], "runAsNonRoot": True}:
         problems.append(f"flagd may do {sidecar['securityContext']}")
     return problems
 
