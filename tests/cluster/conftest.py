@@ -146,5 +146,7 @@ def judged(
     judge_sooner(folder)
     shop = Shop(controller, folder)
     shop.deploy(digests["first"])
+    # One pod serves first, and the autoscaler starts the others.
+    assert controller.eventually(lambda: "serving: 3 pods serve" in shop.make("status"))
     yield shop
     controller.kubectl("delete", "namespace", NAMESPACE, timeout=180)
