@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -65,10 +66,28 @@ def repository(rendered: Render) -> Path:
     return rendered(STACK, None, **ANSWERS)
 
 
+class Release(Protocol):
+    """What the fixture `release` gives."""
+
+    def __call__(self, name: str, folder: Path) -> str:
+        """Build a service under a version, give both nodes its image, and return its digest."""
+        ...
+
+
 @pytest.fixture(scope="session")
-def digests(
-    docker: Docker, rendered: Render, repository: Path, platform: Cluster
-) -> dict[str, str]:
+def release(docker: Docker, platform: Cluster) -> Release:
+    """Give a function that makes a release of a service."""
+
+    def make(name: str, folder: Path) -> str:
+        arguments = {"VERSION": name, "REVISION": "0" * 40}
+        built = docker.build(folder, target="production", arguments=arguments)
+        return platform.load(docker, built, REPOSITORY)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def digests(rendered: Render, repository: Path, release: Release) -> dict[str, str]:
     """Three good releases, a broken one and one that ends at once when it shall, on both nodes."""
     hasty = STACK.shutdown_faults["exits at once"]
     folders = {
@@ -78,11 +97,7 @@ def digests(
         "broken": rendered(STACK, BROKEN, **ANSWERS),
         "hasty": rendered(STACK, hasty, **ANSWERS),
     }
-    found = {}
-    for name, folder in folders.items():
-        arguments = {"VERSION": name, "REVISION": "0" * 40}
-        built = docker.build(folder, target="production", arguments=arguments)
-        found[name] = platform.load(docker, built, REPOSITORY)
+    found = {name: release(name, folder) for name, folder in folders.items()}
     assert len(set(found.values())) == len(found)
     return found
 
@@ -119,12 +134,9 @@ def first(shop: Shop, digests: dict[str, str]) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def faulty(docker: Docker, rendered: Render, platform: Cluster) -> str:
+def faulty(rendered: Render, release: Release) -> str:
     """Return the digest of a release of which a fifth of the requests fails."""
-    folder = rendered(STACK, FAULTY, **ANSWERS)
-    arguments = {"VERSION": "faulty", "REVISION": "0" * 40}
-    built = docker.build(folder, target="production", arguments=arguments)
-    return platform.load(docker, built, REPOSITORY)
+    return release("faulty", rendered(STACK, FAULTY, **ANSWERS))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.shop import ENVIRONMENT
+from tests.cluster.shop import patch_in_changes, set_in_changes
 from tests.engines import catalogue
 from tests.engines.cluster import images
 from tests.engines.fixtures.backend_files import rule_files
@@ -157,9 +157,7 @@ def argo_rollouts(platform: Cluster, controller: Path) -> None:
 
 def judge_sooner(service: Path) -> None:
     """Change a service, in the place that is its own, so that its releases are judged sooner."""
-    environment = service / f"deploy/environments/{ENVIRONMENT}"
-    variables = environment / "changes/configuration.env"
-    variables.write_text(f"{variables.read_text()}OTEL_METRIC_EXPORT_INTERVAL=1000\n")
+    set_in_changes(service, OTEL_METRIC_EXPORT_INTERVAL="1000")
     patches = []
     for file in (service / "deploy/components").glob("*/*analysis.yaml"):
         template = yaml.safe_load(file.read_text())
@@ -170,8 +168,5 @@ def judge_sooner(service: Path) -> None:
                     metric[limit] = TIMES - 1
             asked = metric["provider"]["prometheus"]
             asked["query"] = asked["query"].replace("[45s]", "[3s]")
-        patches.append({"patch": yaml.safe_dump(template)})
-    file = environment / "changes/kustomization.yaml"
-    component = yaml.safe_load(file.read_text())
-    component["patches"] = patches
-    file.write_text(yaml.safe_dump(component))
+        patches.append({"patch": template})
+    patch_in_changes(service, *patches)

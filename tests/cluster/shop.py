@@ -9,12 +9,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.engines.fixtures.cluster import Cluster
 
 REPOSITORY = "ghcr.io/example/signups"
 ENVIRONMENT = "production"
 NAMESPACE = f"signups-{ENVIRONMENT}"
 SERVICE = "signups"
+# What is the service's own in the environment.
+CHANGES = f"deploy/environments/{ENVIRONMENT}/changes"
 # Users come from a namespace of the same team, as the policies want it.
 CALLERS = "callers"
 CALLER = """
@@ -26,6 +30,27 @@ spec:
   nodeName: n1
   containers: [{name: users, image: "localhost/probe:test", args: [serve, "8080"]}]
 """
+
+
+def patch_in_changes(repository: Path, *patches: Mapping[str, Any]) -> None:
+    """Let a service patch its environment with these, as Kustomize reads them, and no others.
+
+    Args:
+        repository: of the service.
+        patches: each with the `patch` itself as data, and its `target` unless it names one.
+
+    """
+    file = repository / CHANGES / "kustomization.yaml"
+    component = yaml.safe_load(file.read_text())
+    component["patches"] = [{**one, "patch": yaml.safe_dump(one["patch"])} for one in patches]
+    file.write_text(yaml.safe_dump(component))
+
+
+def set_in_changes(repository: Path, **variables: str) -> None:
+    """Let a service have further variables in its environment."""
+    file = repository / CHANGES / "configuration.env"
+    lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+    file.write_text(file.read_text() + lines)
 
 
 def digest_of(pod: Mapping[str, Any]) -> str:
@@ -58,11 +83,16 @@ class Noticed:
         return "\n".join([said, *self.moments])
 
 
-@dataclass
 class Users:
-    """Users at a steady pace; `noticed` is there when the block has ended."""
+    """Users at a steady pace."""
 
-    noticed: Noticed | None = None
+    told: Noticed | None = None
+
+    @property
+    def noticed(self) -> Noticed:
+        """Return what they noticed, once the block has ended."""
+        assert self.told is not None, "ask the users when their block has ended"
+        return self.told
 
 
 @dataclass(frozen=True)
@@ -121,6 +151,21 @@ class Shop:
         found = self.get("pods", f"--selector=app.kubernetes.io/name={SERVICE}")["items"]
         return list(found)
 
+    def names(self) -> set[str]:
+        """Return the names of its pods."""
+        return {one["metadata"]["name"] for one in self.pods()}
+
+    def restarts(self) -> dict[str, int]:
+        """Return how often each pod's containers were started anew, those beside it too."""
+        return {
+            one["metadata"]["name"]: sum(
+                state["restartCount"]
+                for kind in ("containerStatuses", "initContainerStatuses")
+                for state in one["status"].get(kind, [])
+            )
+            for one in self.pods()
+        }
+
     def digests(self) -> set[str]:
         """Return the digests of the images that its pods run."""
         return {digest_of(one) for one in self.pods()}
@@ -172,4 +217,4 @@ class Shop:
                 raise
         assert load.returncode == 0, complaint
         read = json.loads(said)
-        users.noticed = Noticed(**{one.name: read[one.name] for one in fields(Noticed)})
+        users.told = Noticed(**{one.name: read[one.name] for one in fields(Noticed)})

@@ -5,6 +5,7 @@ from tests.engines.fixtures.docker import Docker
 from tests.engines.standins import template_pins
 
 STORES = "stores"
+# Of a database that ends with the test.
 PASSWORD = "by-the-test-only"  # noqa: S105
 # A neighbour in each pod listens on ports that are none of the store's.
 NEIGHBOUR = "9000"
@@ -93,5 +94,4 @@ class Stores:
 
     def address(self, pod: str) -> str:
         """Return the address of a store."""
-        found = self.cluster.get("pod", pod, namespace=STORES)
-        return str(found["status"]["podIP"])
+        return self.cluster.address(pod, STORES)

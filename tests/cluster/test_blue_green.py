@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.shop import ENVIRONMENT, SERVICE, Shop, digest_of
+from tests.cluster.shop import CHANGES, SERVICE, Shop, digest_of, set_in_changes
 
 pytestmark = [
     pytest.mark.long,
@@ -25,19 +25,17 @@ def asked(shop: Shop) -> set[str]:
 def test_a_switch_and_the_switch_back_drop_nothing(judged: Shop, digests: dict[str, str]) -> None:
     with judged.users() as users:
         judged.deploy(digests["second"])
-    assert users.noticed
     print(f"blue-green, a switch: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert asked(judged) == {digests["second"]}
-    before = {pod["metadata"]["name"] for pod in judged.pods()}
+    before = judged.names()
 
     with judged.users() as users:
         judged.make("rollback")
-    assert users.noticed
     print(f"blue-green, the switch back: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert asked(judged) == {digests["first"]}
-    assert {pod["metadata"]["name"] for pod in judged.pods()} == before, "pods were kept for that"
+    assert judged.names() == before, "pods were kept for that"
 
 
 def test_a_release_with_errors_is_switched_back(
@@ -46,7 +44,6 @@ def test_a_release_with_errors_is_switched_back(
     with judged.users() as users:
         said = judged.deploy(faulty, check=False)
     assert f"{digests['first']} serves again" in said, said
-    assert users.noticed
     print(f"blue-green, a faulty release: {users.noticed}")
     assert 0 < users.noticed.failed < 0.25 * users.noticed.sent, users.noticed
     assert asked(judged) == {digests["first"]}
@@ -55,16 +52,15 @@ def test_a_release_with_errors_is_switched_back(
 def test_a_release_that_cannot_be_judged_gets_no_users(
     judged: Shop, digests: dict[str, str]
 ) -> None:
-    variables = judged.folder / f"deploy/environments/{ENVIRONMENT}/changes/configuration.env"
+    variables = judged.folder / CHANGES / "configuration.env"
     kept = variables.read_text()
-    variables.write_text(f"{kept}OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9\n")
+    set_in_changes(judged.folder, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     try:
         with judged.users() as users:
             said = judged.deploy(digests["third"], check=False)
     finally:
         variables.write_text(kept)
     assert "serves again" in said, said
-    assert users.noticed
     assert users.noticed.failed == 0, users.noticed
     assert asked(judged) == {digests["first"]}
 
@@ -72,7 +68,6 @@ def test_a_release_that_cannot_be_judged_gets_no_users(
 def test_the_drill_passes(judged: Shop) -> None:
     with judged.users() as users:
         page = judged.drill()
-    assert users.noticed
     print(f"{ROLLOUT}, a drill: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert f"| rollout | {ROLLOUT} |" in page

@@ -17,7 +17,6 @@ ROLLOUT = "canary"
 def test_a_good_release_is_promoted(judged: Shop, digests: dict[str, str]) -> None:
     with judged.users() as users:
         said = judged.deploy(digests["second"])
-    assert users.noticed
     print(f"canary, a good release: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert digests["second"] in said
@@ -30,7 +29,6 @@ def test_a_release_with_errors_is_given_up(
     with judged.users() as users:
         said = judged.deploy(faulty, check=False)
     assert "serves again" in said, said
-    assert users.noticed
     print(f"canary, a faulty release: {users.noticed}")
     # A quarter of the pods fails a fifth of its requests.
     assert 0 < users.noticed.failed < 0.25 * users.noticed.sent, users.noticed
@@ -47,7 +45,6 @@ def test_a_rollback_takes_no_steps_and_drops_nothing(judged: Shop, digests: dict
     with judged.users() as users:
         said = judged.make("rollback", f"TO={digests['first']}")
     assert digests["first"] in said
-    assert users.noticed
     print(f"canary, a rollback: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert judged.cluster.eventually(lambda: judged.digests() == {digests["first"]}, 120)
@@ -56,7 +53,6 @@ def test_a_rollback_takes_no_steps_and_drops_nothing(judged: Shop, digests: dict
 def test_the_drill_passes(judged: Shop) -> None:
     with judged.users() as users:
         page = judged.drill()
-    assert users.noticed
     print(f"{ROLLOUT}, a drill: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert f"| rollout | {ROLLOUT} |" in page

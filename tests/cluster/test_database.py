@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.cluster.conftest import ANSWERS, STACK
-from tests.cluster.shop import CALLERS, ENVIRONMENT, NAMESPACE, REPOSITORY, SERVICE, Shop
+from tests.cluster.conftest import ANSWERS, STACK, Release
+from tests.cluster.shop import (
+    CALLERS,
+    ENVIRONMENT,
+    NAMESPACE,
+    SERVICE,
+    Shop,
+    patch_in_changes,
+    set_in_changes,
+)
 from tests.cluster.stores import NEIGHBOUR, PASSWORD, STORES, Stores
 from tests.cluster.test_flows import OTHER, Flow, possible
 from tests.contract.conftest import Render
@@ -30,7 +37,6 @@ pytestmark = [
 ]
 
 WITH_STORES = {**ANSWERS, "datastore": "postgres", "cache": "redis"}
-CHANGES = f"deploy/environments/{ENVIRONMENT}/changes"
 QUERIES = "internal/stores/postgres.go"
 OTHERS = "elsewhere"
 # The load of the users alone must start no pod here: what changes is what a release has changed.
@@ -78,7 +84,7 @@ def failing(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def releases(
-    docker: Docker, plain: Path, platform: Cluster, tmp_path_factory: pytest.TempPathFactory
+    release: Release, plain: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
     """Return the digests of the service's releases by what they do to the database."""
     changes: dict[str, Callable[[Path], object]] = {
@@ -89,9 +95,7 @@ def releases(
         folder = tmp_path_factory.mktemp("release") / SERVICE
         shutil.copytree(plain, folder)
         change(folder)
-        arguments = {"VERSION": name, "REVISION": "0" * 40}
-        built = docker.build(folder, target="production", arguments=arguments)
-        found[name] = platform.load(docker, built, REPOSITORY)
+        found[name] = release(name, folder)
     return found
 
 
@@ -107,18 +111,16 @@ def stores(callers: Cluster, docker: Docker) -> Iterator[Stores]:
 @pytest.fixture(scope="module")
 def empty(callers: Cluster, plain: Path, stores: Stores) -> Iterator[Shop]:
     """Give the service's repository, with a history, before anything of it is in the cluster."""
-    variables = plain / CHANGES / "configuration.env"
-    variables.write_text(
-        f"{variables.read_text()}DATABASE_URL=postgresql://signups@postgres.{STORES}:5432/signups\n"
-        f"CACHE_URL=redis://redis.{STORES}:6379/0\n"
+    set_in_changes(
+        plain,
+        DATABASE_URL=f"postgresql://signups@postgres.{STORES}:5432/signups",
+        CACHE_URL=f"redis://redis.{STORES}:6379/0",
     )
-    file = plain / CHANGES / "kustomization.yaml"
-    component = yaml.safe_load(file.read_text())
-    component["patches"] = [
+    patch_in_changes(
+        plain,
         *(narrowed(name, stores.address(name)) for name in ("postgres", "redis")),
-        {"target": {"kind": "HorizontalPodAutoscaler"}, "patch": yaml.safe_dump(STEADY)},
-    ]
-    file.write_text(yaml.safe_dump(component))
+        {"target": {"kind": "HorizontalPodAutoscaler"}, "patch": STEADY},
+    )
     git(plain, "init", "--quiet")
     git(plain, "add", "--all")
     git(plain, "commit", "--quiet", "--message=The service")
@@ -131,7 +133,7 @@ def narrowed(store: str, address: str) -> dict[str, Any]:
     only = [{"ipBlock": {"cidr": f"{address}/32"}}]
     patch = [{"op": "replace", "path": "/spec/egress/0/to", "value": only}]
     target = {"kind": "NetworkPolicy", "name": f"to-{store}"}
-    return {"target": target, "patch": yaml.safe_dump(patch)}
+    return {"target": target, "patch": patch}
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -161,11 +163,6 @@ def job_of(shop: Shop, digest: str) -> dict[str, Any]:
 def migrations(stores: Stores) -> list[str]:
     """Return what was applied to the database, and when."""
     return stores.sql("SELECT version, applied_at FROM schema_migrations ORDER BY version")
-
-
-def names(shop: Shop) -> set[str]:
-    """Return the names of the service's pods."""
-    return {one["metadata"]["name"] for one in shop.pods()}
 
 
 # -- the password, missing and sent ----------------------------------------------------------------
@@ -248,28 +245,27 @@ def test_the_first_deployment_migrates_once_and_then_starts_pods(
 def test_the_same_release_again_does_not_migrate_again(
     shop: Shop, stores: Stores, releases: dict[str, str]
 ) -> None:
-    job, before, pods = job_of(shop, releases["first"]), migrations(stores), names(shop)
+    job, before, pods = job_of(shop, releases["first"]), migrations(stores), shop.names()
     said = shop.deploy(releases["first"])
     assert "has run before" in said
     assert job_of(shop, releases["first"])["metadata"]["uid"] == job["metadata"]["uid"]
     assert migrations(stores) == before
-    assert names(shop) == pods
+    assert shop.names() == pods
 
 
 def test_a_migration_that_fails_leaves_the_release_before_alone(
     shop: Shop, stores: Stores, releases: dict[str, str]
 ) -> None:
-    pods, before = names(shop), migrations(stores)
+    pods, before = shop.names(), migrations(stores)
     with shop.users() as users:
         said = shop.deploy(releases["failing"], check=False)
     lines = [line for line in said.splitlines() if line.startswith("deploy: ")]
     assert len(lines) == 1, said
     assert "the migration failed" in lines[0]
     assert "0002_unlucky" in said, "the log says which one"
-    assert users.noticed
     print(f"a migration that fails: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
-    assert names(shop) == pods
+    assert shop.names() == pods
     assert migrations(stores) == before
     columns = stores.sql(COLUMNS)
     assert "plan" in columns
@@ -342,7 +338,6 @@ def test_a_migration_runs_while_the_release_before_serves_and_both_live_with_it(
         shop.settled()
     status = job_of(shop, new)["status"]
     started = min(one["metadata"]["creationTimestamp"] for one in shop.pods())
-    assert users.noticed
     print(
         f"expanding: {users.noticed}, {written} rows by both releases; migrated from"
         f" {status['startTime']} to {status['completionTime']}, first new pod {started}"
@@ -359,16 +354,6 @@ def test_a_migration_runs_while_the_release_before_serves_and_both_live_with_it(
 
 
 # -- the password, rotated -------------------------------------------------------------------------
-
-
-def restarts(shop: Shop) -> dict[str, int]:
-    """Return how often each pod's containers were started anew."""
-    return {
-        one["metadata"]["name"]: sum(
-            state["restartCount"] for state in one["status"]["containerStatuses"]
-        )
-        for one in shop.pods()
-    }
 
 
 def held(shop: Shop, password: str) -> bool:
@@ -394,20 +379,18 @@ def test_a_password_that_only_the_database_knows_is_noticed(shop: Shop, stores: 
     finally:
         stores.set_password(PASSWORD)
     shop.settled()
-    assert users.noticed
     print(f"the password changed in the database only: {users.noticed}")
     assert users.noticed.failed > 0, "the control lost nothing: the proof beside it is empty"
 
 
 def test_a_new_password_is_taken_up_without_a_restart(shop: Shop, stores: Stores) -> None:
-    before = restarts(shop)
+    before = shop.restarts()
     with shop.users(a_second=50) as users:
         begun = time.monotonic()
         stores.set_password("the-next-one")
         shop.make("secret", given="the-next-one")
         assert shop.cluster.eventually(lambda: held(shop, "the-next-one"), 90)
         took = time.monotonic() - begun
-    assert users.noticed
     print(f"rotation: in every pod after {took:.0f} s, {users.noticed}")
     # Connections that are open serve on; one that is opened in between is refused.
     assert users.noticed.failed < users.noticed.sent / 10, users.noticed
@@ -416,10 +399,9 @@ def test_a_new_password_is_taken_up_without_a_restart(shop: Shop, stores: Stores
     shop.settled()
     with shop.users(a_second=50) as users:
         pass
-    assert users.noticed
     print(f"with the new password: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
-    assert restarts(shop) == before
+    assert shop.restarts() == before
     assert set(before.values()) == {0}
 
 
@@ -445,7 +427,7 @@ def own(stores: Stores) -> list[Flow]:
 
 def closed(stores: Stores) -> list[Flow]:
     ports = {"postgres": (6379, int(NEIGHBOUR)), "redis": (5432, int(NEIGHBOUR))}
-    address = str(stores.cluster.get("pod", "other", namespace=OTHERS)["status"]["podIP"])
+    address = stores.cluster.address("other", OTHERS)
     return [
         *(Flow("service", stores.address(pod), port) for pod in ports for port in ports[pod]),
         *(Flow("service", address, port) for port in (5432, 6379)),
@@ -482,6 +464,5 @@ def test_a_migration_that_the_release_before_cannot_live_with_is_noticed(
     with shop.users() as users:
         shop.deploy(releases["renamed"])
         shop.settled()
-    assert users.noticed
     print(f"a column renamed under the release before: {users.noticed}")
     assert users.noticed.failed > 0, "the control lost nothing: the proof beside it is empty"

@@ -84,7 +84,7 @@ def possible(shop: Shop, flow: Flow) -> bool:
     address = flow.target
     if not address[0].isdigit():
         namespace, pod = place(shop, flow.target)
-        address = shop.cluster.get("pod", pod, namespace=namespace)["status"]["podIP"]
+        address = shop.cluster.address(pod, namespace)
     namespace, pod = place(shop, flow.source)
     connect = ("timeout", "2", "bash", "-c", f"</dev/tcp/{address}/{flow.port}")
     asking = shop.cluster.start_beside(pod, namespace, *connect)

@@ -20,7 +20,6 @@ def test_a_release_drops_nothing(first: Shop, digests: dict[str, str], keep_aliv
     with first.users(keep_alive=keep_alive) as users:
         first.deploy(digests["second"])
         first.settled()
-    assert users.noticed
     print(f"release: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert users.noticed.sent > 1000
@@ -34,7 +33,6 @@ def test_a_rollback_drops_nothing(first: Shop, digests: dict[str, str]) -> None:
         said = first.make("rollback")
         first.settled()
     assert digests["first"] in said
-    assert users.noticed
     print(f"rollback: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert first.digests() == {digests["first"]}
@@ -49,7 +47,6 @@ def test_a_broken_release_gets_no_traffic_and_is_taken_back(
         said = first.deploy(digests["broken"], check=False)
         first.settled()
     assert "serves again" in said, said
-    assert users.noticed
     print(f"broken release: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
     assert first.digests() == {digests["first"]}
@@ -61,7 +58,6 @@ def test_scaling_up_and_down_drops_nothing(first: Shop) -> None:
         for least in (6, 3):
             first.patch("horizontalpodautoscaler", scaled(least))
             first.settled(least)
-    assert users.noticed
     print(f"3 to 6 to 3 pods: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
 
@@ -77,7 +73,6 @@ def test_a_pod_that_is_deleted_drops_nothing(first: Shop) -> None:
     with first.users() as users:
         first.kubectl("delete", "pod", first.pods()[0]["metadata"]["name"])
         first.settled()
-    assert users.noticed
     print(f"a pod deleted: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
 
@@ -92,7 +87,6 @@ def test_a_node_that_is_drained_drops_nothing(first: Shop) -> None:
             first.settled()
     finally:
         first.cluster.kubectl("uncordon", "n2")
-    assert users.noticed
     print(f"a node drained: {users.noticed}")
     assert users.noticed.failed == 0, users.noticed
 
@@ -118,7 +112,6 @@ def test_pods_that_leave_at_once_are_noticed(careless: Shop, digests: dict[str, 
     with careless.users() as users:
         careless.patch("horizontalpodautoscaler", scaled(3))
         careless.settled(3)
-    assert users.noticed
     print(f"6 to 3 pods, without preStop: {users.noticed}")
     assert users.noticed.failed > 0, "the control lost nothing: the proofs beside it are empty"
 
@@ -137,7 +130,6 @@ def test_a_release_that_only_seems_to_be_ready_is_noticed(careless: Shop) -> Non
             ),
         )
         careless.kubectl("rollout", "status", f"deployment/{SERVICE}", "--timeout=120s")
-    assert users.noticed
     print(f"a readiness probe of the wrong port: {users.noticed}")
     assert users.noticed.failed > 0, "the control lost nothing: the proofs beside it are empty"
 

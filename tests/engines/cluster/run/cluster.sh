@@ -4,7 +4,8 @@
 set -euo pipefail
 . "$(dirname "$0")/settings.sh"
 mount --make-rshared /
-umount /sys/fs/cgroup/unified 2>/dev/null || true
+# The first version of control groups only; where it is the only one, nothing is mounted there.
+! mountpoint --quiet /sys/fs/cgroup/unified || umount /sys/fs/cgroup/unified
 mount -t tmpfs tmpfs /run
 ulimit -n 20000
 mkdir -p "$STATE/log"
@@ -123,7 +124,7 @@ keys
 control_plane
 nodes
 touch "$STATE/ready"
-# Whatever else is left to the first process ends here.
+# Whatever else is left to the first process ends here; how it ended is its own affair.
 while true; do
   wait -n || true
   sleep 1

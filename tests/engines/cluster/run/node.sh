@@ -34,11 +34,11 @@ network() {
 
 groups() {
   local root group file
-  for root in /sys/fs/cgroup/*/; do mkdir -p "$root$GROUP/$node" 2>/dev/null || true; done
+  for root in /sys/fs/cgroup/*/; do mkdir -p "$root$GROUP/$node"; done
   # Made without processors and memory nodes, in which no process can run.
   for group in "$GROUP" "$GROUP/$node"; do
     for file in cpuset.cpus cpuset.mems; do
-      cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$group/$file" 2>/dev/null || true
+      cat "/sys/fs/cgroup/cpuset/$file" >"/sys/fs/cgroup/cpuset/$group/$file"
     done
   done
 }
@@ -66,6 +66,7 @@ kubelet --config="$OWN/kubelet.yaml" --kubeconfig="$OWN/kubelet.conf" --hostname
   --node-ip="10.99.0.$((10 + number))" --node-labels="topology.kubernetes.io/zone=z$number" \
   >"$STATE/log/$node-kubelet.log" 2>&1 &
 kube-proxy --config="$OWN/proxy.yaml" >"$STATE/log/$node-proxy.log" 2>&1 &
+# The log says how one of them ended.
 while true; do
   wait -n || true
   sleep 1
