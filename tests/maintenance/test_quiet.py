@@ -34,13 +34,15 @@ def run(folder: Path, mark: str, block: str, others: str = BESIDE) -> dict[str, 
         text = FILE.format(mark=chosen[0], block=chosen[1], times=str(times), name=name)
         (folder / f"test_{name}.py").write_text(text)
     (folder / "pytest.ini").write_text("[pytest]\n")
+    command = (sys.executable, "-m", "pytest", "-p", "tests.quiet", "-n", "3", "--dist", "loadfile")
     done = subprocess.run(
-        [sys.executable, *("-m", "pytest", "-p", "tests.quiet", "-n", "3", "--dist", "loadfile")],
+        # Without a folder of its own it would first clear away those of earlier runs: gigabytes.
+        [*command, f"--basetemp={folder / 'work'}"],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stdout
