@@ -21,7 +21,10 @@ SERVED_BY = {
 COMMANDS_NEED = (
     *(("get", "pods"), ("create", "pods"), ("delete", "pods"), ("get", "pods/log")),
     *(("list", "replicasets.apps"), ("patch", "replicasets.apps"), ("list", "events")),
-    *(("list", "endpointslices.discovery.k8s.io"), ("list", "horizontalpodautoscalers.autoscaling")),
+    *(
+        ("list", "endpointslices.discovery.k8s.io"),
+        ("list", "horizontalpodautoscalers.autoscaling"),
+    ),
 )
 # The same, where the environment has the kind.
 COMMANDS_NEED_FOR = {
@@ -198,18 +201,22 @@ def secrets(cluster: Cluster, manifests: list[Manifest]) -> Iterator[Answer]:
 
 def addresses(cluster: Cluster, manifests: list[Manifest]) -> Iterator[Answer]:
     """Look for the Services that are named: collector, stores, what is called, who judges."""
-    named: dict[str, str] = {}
     for one in manifests:
         if one.kind == "ConfigMap":
             for variable, url in re.findall(r"(?m)^  ([A-Z_]+): (\w+://\S+)$", one.text):
                 yield from address(
                     cluster, url, variable, f"set {variable} in changes/configuration.env"
                 )
-        if one.kind == "AnalysisTemplate":
-            for url in re.findall(r"(?m)^ +address: (\w+://\S+)$", one.text):
-                named[url] = "analysis of releases"
-    for url, why in named.items():
-        yield from address(cluster, url, why, "patch the AnalysisTemplates in changes/")
+    judges = {
+        url
+        for one in manifests
+        if one.kind == "AnalysisTemplate"
+        for url in re.findall(r"(?m)^ +address: (\w+://\S+)$", one.text)
+    }
+    for url in sorted(judges):
+        yield from address(
+            cluster, url, "analysis of releases", "patch the AnalysisTemplates in changes/"
+        )
 
 
 def address(cluster: Cluster, url: str, why: str, otherwise: str) -> Iterator[Answer]:

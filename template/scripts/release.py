@@ -309,6 +309,14 @@ def why(status: Resource) -> str:
     return "it runs, and its readiness probe fails"
 
 
+def is_ready(pod: Resource) -> bool:
+    """Say whether a pod is ready for requests."""
+    return any(
+        one["type"] == "Ready" and one["status"] == "True"
+        for one in pod.get("status", {}).get("conditions", [])
+    )
+
+
 def crash_loops(pods: Iterable[Resource], starts: int = 3) -> bool:
     """Say whether a container has ended again and again: waiting longer would not help."""
     return any(

@@ -29,6 +29,7 @@ from release import (
     complaints,
     crash_loops,
     history,
+    is_ready,
     migration_name,
     progress_of_deployment,
     progress_of_rollout,
@@ -113,19 +114,18 @@ def left_to_rollouts(cluster: Cluster, manifests: list[Manifest]) -> list[Manife
 
     Set again, it would send users to the old and the new pods at once.
     """
-    names = {name for one in manifests if one.kind == "Rollout" for name in one.switched}
-    taken = {
-        name
-        for name in names
-        if any(
-            key in HASHES
-            for key in (cluster.read("service", name) or {}).get("spec", {}).get("selector", {})
-        )
-    }
+    switched = {name for one in manifests if one.kind == "Rollout" for name in one.switched}
+    taken = {name for name in switched if is_set(cluster.read("service", name))}
     return [
         one.without_selector() if one.kind == "Service" and one.name in taken else one
         for one in manifests
     ]
+
+
+def is_set(service: Resource | None) -> bool:
+    """Say whether a Rollout has set which pods a Service asks."""
+    selector = (service or {}).get("spec", {}).get("selector", {})
+    return bool(set(HASHES) & set(selector))
 
 
 # BEFORE ANYTHING CHANGES ----------------------------------------------------
@@ -309,7 +309,9 @@ def wait(release: Release, seconds: float, watch: Callable[[], object] = lambda:
 
     """
     cluster = release.cluster
-    until = time.monotonic() + seconds
+    deadline = as_data(release.workload)["spec"].get("progressDeadlineSeconds", 600)
+    begun = time.monotonic()
+    until, ready_by = begun + seconds, begun + deadline
     said = ""
     while True:
         progress = progress_of(release)
@@ -318,10 +320,17 @@ def wait(release: Release, seconds: float, watch: Callable[[], object] = lambda:
             watch()
         if progress.state in ("serving", "failed"):
             return progress
-        if progress.state == "waiting" and crash_loops(new_pods(release)):
-            return Progress("failed", "new pods end again and again")
         if time.monotonic() > until:
             return Progress("failed", f"not done after {seconds:.0f} s: {progress.says}")
+        if progress.state == "waiting":
+            pods = new_pods(release)
+            if crash_loops(pods):
+                return Progress("failed", "new pods end again and again")
+            if any(map(is_ready, pods)):
+                ready_by = until
+            # A blue-green Rollout itself does not count while pods of an earlier release are kept.
+            if time.monotonic() > ready_by:
+                return Progress("failed", f"no new pod became ready within {deadline} s")
         if progress.says != said:
             said = progress.says
             print(f"  {said}", flush=True)

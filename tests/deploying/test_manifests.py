@@ -65,6 +65,56 @@ def test_every_resource_is_found_with_its_kind_and_name(
     assert read_yaml(cluster.joined(cluster.split(text))) == read_yaml(text)
 
 
+def under_way(pod: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a blue-green release that Argo says nothing of, with one new pod."""
+    deployment = {
+        "kind": "Deployment",
+        "metadata": {"name": "signups", "generation": 1},
+        "spec": {"progressDeadlineSeconds": 0},
+    }
+    seen = {
+        "deployment": deployment,
+        "rollout.argoproj.io": {
+            "metadata": {"name": "signups", "uid": "u", "generation": 1},
+            "status": {
+                "observedGeneration": "1", "workloadObservedGeneration": "1",
+                "phase": "Progressing", "message": "active service cutover pending",
+            },
+        },
+        "replicasets": [{
+            "metadata": {
+                "name": "signups-2", "ownerReferences": [{"uid": "u"}],
+                "annotations": {"rollout.argoproj.io/revision": "2"},
+            },
+            "spec": {"template": {"spec": {}}},
+        }],
+        "pods": [{**pod, "metadata": {"ownerReferences": [{"name": "signups-2"}]}}],
+    }  # fmt: skip
+    here = cluster.Cluster("signups", "production", "here")
+    for reads in ("read", "every"):
+        monkeypatch.setattr(cluster.Cluster, reads, lambda _, kind, *_more: seen[kind])
+    monkeypatch.setattr(rollout, "POLL", 0)
+    resources = [deployment, {"kind": "Rollout", "metadata": {"name": "signups"}}]
+    manifests = cluster.split(yaml.safe_dump_all({"apiVersion": "v1", **one} for one in resources))
+    return rollout.Release(here, release.Image("ghcr.io/example/signups", A), manifests)
+
+
+@pytest.mark.parametrize(
+    ("ready", "says"),
+    [
+        ("False", "no new pod became ready within 0 s"),
+        # It is judged then, which takes as long as it takes.
+        ("True", "not done after 1 s: Progressing: active service cutover pending"),
+    ],
+)
+def test_a_release_whose_pods_never_get_ready_is_given_up_though_argo_waits(
+    monkeypatch: pytest.MonkeyPatch, ready: str, says: str
+) -> None:
+    pod = {"status": {"conditions": [{"type": "Ready", "status": ready}]}}
+    progress = rollout.wait(under_way(pod, monkeypatch), 1)
+    assert (progress.state, progress.says) == ("failed", says)
+
+
 @needs_kubectl
 def test_the_migration_is_named_by_the_image_and_stays_out_of_what_stands(
     own: Path, monkeypatch: pytest.MonkeyPatch
