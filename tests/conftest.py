@@ -2,7 +2,7 @@
 
 import os
 
-pytest_plugins = ["tests.engines.plugin", "tests.quiet"]
+pytest_plugins = ["tests.compiled_once", "tests.engines.plugin", "tests.quiet"]
 
 
 def pytest_xdist_auto_num_workers() -> int:
