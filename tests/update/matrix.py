@@ -1,8 +1,6 @@
 """Every service that is updated, made once: by version, answers, target and tool."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +23,7 @@ from tests.update.history import (
 from tests.update.next_release import next_release
 from tests.update.project import Project, Template, commit
 from tests.update.recipes import ANSWER_SETS, AnswerSet, Recipe, Updated, recipes
+from tests.update.tiny import slipway
 
 # Where the exit code of an update is noted.
 EXIT_CODE = ".git/exit-code"
@@ -177,16 +176,7 @@ def update(project: Project, tool: str, target: str, change: Mapping[str, Any]) 
         project.update(ref=target, **change)
         return 0
     data = [f"--data={name}={yaml.safe_dump(value).strip()}" for name, value in change.items()]
-    return run_slipway("update", project.folder, "--defaults", f"--to={target}", *data).returncode
-
-
-def run_slipway(command: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of `slipway` that finds something or not."""
-    done = subprocess.run(
-        [sys.executable, "-m", "slipway", command, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in (0, 1), f"slipway {command}: {done.stderr}"
-    return done
+    # 1 says that something is left to decide.
+    return slipway(
+        "update", project.folder, "--defaults", f"--to={target}", *data, fine=(0, 1)
+    ).code

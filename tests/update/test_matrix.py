@@ -27,7 +27,6 @@ from tests.update.matrix import (
     Matrix,
     cells,
     missing,
-    run_slipway,
     update,
 )
 from tests.update.next_release import RETIRED
@@ -348,6 +347,6 @@ def test_the_page_explains_every_outcome() -> None:
 
 
 def test_a_command_that_could_not_run_is_an_error(tmp_path: Path) -> None:
-    """The negative control of `run_slipway`, which every cell goes through."""
+    """The negative control of how every cell is updated."""
     with pytest.raises(AssertionError, match="slipway update"):
-        run_slipway("update", tmp_path)
+        update(Project(tmp_path), SLIPWAY, NEXT, {})
