@@ -13,12 +13,20 @@ from jinja2 import Environment
 
 # Copier's loop over folders notes what it has read: such a text is read anew.
 LOOP = "yield"
+# As Jinja does it.
+COMPILE = Environment.compile
 
 
 def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
-    patch.setattr(Environment, "compile", once(Environment.compile))
+    patch.setattr(Environment, "compile", once(COMPILE))
     config.add_cleanup(patch.undo)
+
+
+@pytest.fixture
+def compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile every text again: what a filter makes of a constant is part of what is compiled."""
+    monkeypatch.setattr(Environment, "compile", COMPILE)
 
 
 def once(compile_it: Callable[..., CodeType]) -> Callable[..., CodeType]:

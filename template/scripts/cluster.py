@@ -8,12 +8,21 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ENVIRONMENTS = Path("deploy/environments")
+# So many seconds an API server may be away that has answered before, asked again after so many.
+PATIENCE, AGAIN = 120.0, 2.0
+# kubectl's words for it.
+OUT_OF_REACH = re.compile(
+    r"Unable to connect to the server|connection to the server \S+ was refused|unexpected EOF"
+    r"|connection reset|connection lost|i/o timeout|TLS handshake timeout|etcdserver"
+    r"|Error from server \((?:ServiceUnavailable|Timeout|TooManyRequests)\)"
+)
 Resource = dict[str, Any]
 
 
@@ -110,11 +119,21 @@ class Cluster:
         )
 
     def ask(self, *arguments: str, given: str = "") -> str:
-        """Run kubectl in the namespace, and return what it prints."""
-        done = self.run(*arguments, given=given)
-        if done.returncode:
-            raise CannotRunError(problem(done.stderr))
-        return done.stdout
+        """Run kubectl in the namespace, and return what it prints.
+
+        The cluster has answered before: while it is out of reach, it is asked again.
+        """
+        until, said = time.monotonic() + PATIENCE, False
+        while True:
+            done = self.run(*arguments, given=given)
+            if not done.returncode:
+                return done.stdout
+            if time.monotonic() > until or not OUT_OF_REACH.search(done.stderr):
+                raise CannotRunError(problem(done.stderr))
+            if not said:
+                print(f"  {problem(done.stderr)}; asking again", flush=True)
+            said = True
+            time.sleep(AGAIN)
 
     def read(self, kind: str, name: str, namespace: str = "") -> Resource | None:
         """Return a resource; nothing when it is not there."""

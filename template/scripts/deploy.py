@@ -8,8 +8,8 @@
     deploy.py rollback-drill  break a release on purpose, go back, and write down how it went
     deploy.py secret          send the database's password, read from stdin or a prompt
 
-Exit code 0: fine; 1: something was found, or a release failed and was taken back; 2: could not
-run, one line says why, and nothing was changed.
+Exit code 0: fine; 1: something was found, or a release failed; 2: could not run, one line says
+why, and nothing was changed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import base64
 import getpass
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -52,6 +53,7 @@ from release import (
 from rollout import (
     FailedError,
     Release,
+    applied,
     exists,
     forced,
     give_back,
@@ -104,13 +106,14 @@ def deploy(cluster: Cluster, image: Image, options: argparse.Namespace) -> None:
     refuse_without_secrets(release)
     refuse_unless_pulled(release)
     before = serving(release)
-    migrate(release, options)
-    print(f"applying {image} to {cluster.namespace}", flush=True)
-    cluster.apply(joined(release.standing), *forced(options))
-    progress = wait(release, options.timeout)
-    if progress.state != "serving":
-        give_up(release, progress, before, options)
-    mark(release, "")
+    with applied(cluster):
+        migrate(release, options)
+        print(f"applying {image} to {cluster.namespace}", flush=True)
+        cluster.apply(joined(release.standing), *forced(options))
+        progress = wait(release, options.timeout)
+        if progress.state != "serving":
+            give_up(release, progress, before, options)
+        mark(release, "")
     print(f"{cluster.service} in {cluster.environment}: {progress.says}, {image.digest}")
     note(cluster, image)
 
@@ -162,20 +165,23 @@ def rollback(cluster: Cluster, to: str, options: argparse.Namespace) -> None:
     target = release_for(cluster, image)
     manifests = with_template(target, past.template) if past else joined(target.standing)
     refuse_unless_accepted(cluster, manifests, *forced(options))
-    refuse_unless_pulled(target)
+    # Nobody pulls for pods that were kept; and a registry may be away while nodes have the image.
+    if not (past and past.available) and not options.force:
+        refuse_unless_pulled(target)
     print(f"going back from {runs.digest} to {image.digest}", flush=True)
     if past and image == runs:
         print("  the same image, as it was configured before", flush=True)
     if past is None:
         print("  the cluster no longer remembers it: with the configuration of now", flush=True)
-    mark(release, now())
-    cluster.apply(manifests, *forced(options))
-    skip_steps(target)
-    progress = wait(target, options.timeout)
-    if progress.state != "serving":
-        for line in what_pods_say(target):
-            print(f"  {line}")
-        raise FailedError(f"{image.digest} does not serve: {progress.says}")
+    with applied(cluster):
+        mark(release, now())
+        cluster.apply(manifests, *forced(options))
+        skip_steps(target)
+        progress = wait(target, options.timeout)
+        if progress.state != "serving":
+            for line in what_pods_say(target):
+                print(f"  {line}")
+            raise FailedError(f"{image.digest} does not serve: {progress.says}")
     print(f"{cluster.service} in {cluster.environment}: {progress.says}, {image.digest}")
     note(cluster, image)
     release_folder = folder_of(cluster.environment) / "release"
@@ -301,7 +307,7 @@ def arguments() -> argparse.Namespace:
         "--force",
         action="store_true",
         default=set_by("FORCE", "") == "1",
-        help="take over fields that somebody else set",
+        help="take over fields that somebody else set; go back without asking for the image",
     )
     options = parser.parse_args()
     try:
@@ -340,6 +346,9 @@ def run(options: argparse.Namespace) -> bool:
 def main() -> int:
     """Run the command line; return the exit code."""
     os.chdir(Path(__file__).resolve().parent.parent)
+    # A pipeline that is cancelled, a connection that is cut: a drill goes back all the same.
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.default_int_handler)
     try:
         return 0 if run(arguments()) else 1
     except (CannotRunError, FailedError) as error:

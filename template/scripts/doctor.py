@@ -113,7 +113,8 @@ def permissions(cluster: Cluster, manifests: list[Manifest]) -> Iterator[Answer]
     kinds_there = {one.kind for one in manifests}
     further = [need for kind, need in COMMANDS_NEED_FOR.items() if kind in kinds_there]
     for verb, resource in (*needed, *COMMANDS_NEED, *further):
-        done = cluster.run("auth", "can-i", verb, resource)
+        name, _, part = resource.partition("/")
+        done = cluster.run("auth", "can-i", verb, name, f"--subresource={part}")
         allowed = done.stdout.strip().startswith("yes")
         remedy = f"let the user of context {cluster.context} do it in {cluster.namespace}"
         if not allowed:
@@ -125,7 +126,8 @@ def resource_of(manifest: Manifest) -> str:
     """Return what kubectl calls the resources of a manifest's kind."""
     group = manifest.api_version.rpartition("/")[0]
     kind = manifest.kind.lower()
-    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    ending = {"y": "ies", "s": "ses"}.get(kind[-1])
+    plural = f"{kind[:-1]}{ending}" if ending else f"{kind}s"
     return f"{plural}.{group}" if group else plural
 
 

@@ -19,6 +19,7 @@ from cluster import CannotRunError, Cluster, Resource
 from release import Past, app_of, image_of
 from rollout import (
     Release,
+    applied,
     forced,
     give_back,
     new_pods,
@@ -210,7 +211,7 @@ def drill(cluster: Cluster, options: argparse.Namespace) -> bool:
     refuse_unless_accepted(cluster, spoilt, *forced(options))
 
     began, exposed = now(), set[str]()
-    with requests(cluster, options.url) as asked:
+    with requests(cluster, options.url) as asked, applied(cluster):
         print(f"{began} breaking {image.digest} in {cluster.environment} on purpose", flush=True)
         start = time.monotonic()
         try:

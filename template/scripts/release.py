@@ -233,6 +233,10 @@ class Progress:
     says: str
 
 
+# The autoscaler rests at none, too.
+NO_PODS = Progress("failed", "it was scaled to no pods: kubectl scale starts them again")
+
+
 def progress_of_deployment(deployment: Resource) -> Progress:
     """Return how far a Deployment is."""
     status = deployment.get("status", {})
@@ -243,6 +247,8 @@ def progress_of_deployment(deployment: Resource) -> Progress:
         seconds = deployment["spec"].get("progressDeadlineSeconds", 600)
         return Progress("failed", f"no new pod became ready within {seconds} s")
     wanted = deployment["spec"].get("replicas", 1)
+    if wanted == 0:
+        return NO_PODS
     updated, every = status.get("updatedReplicas", 0), status.get("replicas", 0)
     available = status.get("availableReplicas", 0)
     if updated >= wanted and every == updated and available >= updated:
@@ -265,6 +271,8 @@ def progress_of_rollout(rollout: Resource, deployment: Resource) -> Progress:
     )
     if not all(_seen(told, one) for told, one in seen):
         return Progress("unseen", "not seen by the controller yet")
+    if rollout.get("spec", {}).get("replicas") == 0:
+        return NO_PODS
     phase = status.get("phase", "Progressing")
     message = f": {status['message']}" if status.get("message") else ""
     if phase == "Healthy" and status.get("stableRS") == status.get("currentPodHash"):

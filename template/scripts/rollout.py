@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -335,7 +336,12 @@ def wait(release: Release, seconds: float, watch: Callable[[], object] = lambda:
             said = progress.says
             print(f"  {said}", flush=True)
             if "Pause" in said:
-                print(f"  if it waits for you: kubectl argo rollouts promote {cluster.service}")
+                left = (until - time.monotonic()) / 60
+                print(
+                    f"  if it waits for you: kubectl argo rollouts promote {cluster.service}"
+                    f" --context {cluster.context} --namespace {cluster.namespace}; else it is"
+                    f" taken back in {left:.0f} min (TIMEOUT= seconds)"
+                )
         time.sleep(POLL)
 
 
@@ -400,6 +406,16 @@ def what_pods_say(release: Release) -> Iterator[str]:
             if log.returncode == 0 and log.stdout.strip():
                 yield from (f"{name} logs: {line}" for line in log.stdout.splitlines())
                 return
+
+
+@contextlib.contextmanager
+def applied(cluster: Cluster) -> Iterator[None]:
+    """Let what stops a command count as a failure: something may have changed by now."""
+    try:
+        yield
+    except CannotRunError as error:
+        see = f"see make status ENV={cluster.environment}"
+        raise FailedError(f"{error}; what was applied until then goes on: {see}") from error
 
 
 # BACK -----------------------------------------------------------------------

@@ -2,8 +2,12 @@
 
 import json
 import re
+import threading
+import time
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.shop import ENVIRONMENT, NAMESPACE, SERVICE, Shop
 
@@ -96,6 +100,116 @@ def test_the_doctor_names_the_kind_that_is_missing(first: Shop) -> None:
         kept["metadata"] = {"name": definition, "annotations": kept["metadata"]["annotations"]}
         first.cluster.apply(json.dumps(kept), "--force-conflicts")
     assert "PrometheusRule" in said, said
+
+
+# What docs/reference/platform.md says that whoever deploys may do, for what this service has.
+APPLIED = {
+    "": ["configmaps", "limitranges", "resourcequotas", "serviceaccounts", "services"],
+    "apps": ["deployments"],
+    "autoscaling": ["horizontalpodautoscalers"],
+    "monitoring.coreos.com": ["prometheusrules"],
+    "networking.k8s.io": ["networkpolicies"],
+    "policy": ["poddisruptionbudgets"],
+}
+BESIDE = [
+    ("", ["pods"], ["get", "list", "create", "delete"]),
+    ("", ["pods/log"], ["get"]),
+    ("", ["events"], ["get", "list"]),
+    ("apps", ["replicasets"], ["get", "list", "patch"]),
+    ("discovery.k8s.io", ["endpointslices"], ["get", "list"]),
+]
+OF_THE_CLUSTER = [("", ["namespaces"], ["get", "create", "patch"])]
+Rights = list[tuple[str, list[str], list[str]]]
+
+
+def role(kind: str, name: str, rights: Rights) -> list[dict[str, Any]]:
+    """Return a role for the user deployer, and that the user has it."""
+    api, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
+    keys = ("apiGroups", "resources", "verbs")
+    rules = [dict(zip(keys, ([one], *more), strict=True)) for one, *more in rights]
+    user = {"apiGroup": group, "kind": "User", "name": "deployer"}
+    bound = {"apiGroup": group, "kind": kind, "name": name}
+    return [
+        {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "rules": rules},
+        {
+            "apiVersion": api,
+            "kind": f"{kind}Binding",
+            "metadata": {"name": name},
+            "subjects": [user],
+            "roleRef": bound,
+        },
+    ]
+
+
+@pytest.fixture
+def deployer(first: Shop) -> str:
+    """Return the context of a user who may do what the page says, and no more."""
+    applied = [
+        (group, names, ["get", "list", "create", "patch"]) for group, names in APPLIED.items()
+    ]
+    roles = [
+        *role("Role", "deployer", [*applied, *BESIDE]),
+        *role("ClusterRole", "deployer", OF_THE_CLUSTER),
+    ]
+    for one in roles:
+        first.cluster.apply(json.dumps(one), namespace=NAMESPACE)
+    file = first.cluster.state / "admin.conf"
+    config = yaml.safe_load(file.read_text())
+    if all(one["name"] != "deployer" for one in config["contexts"]):
+        [admin], [context] = config["users"], config["contexts"]
+        config["users"].append({"name": "deployer", "user": {**admin["user"], "as": "deployer"}})
+        to_deployer = {**context["context"], "user": "deployer"}
+        config["contexts"].append({"name": "deployer", "context": to_deployer})
+        file.write_text(yaml.safe_dump(config))
+    return "deployer"
+
+
+def test_whoever_may_do_what_the_page_says_can_deploy(
+    first: Shop, digests: dict[str, str], deployer: str
+) -> None:
+    said = first.make("doctor", f"CONTEXT={deployer}", check=False)
+    assert "permission" not in said.replace("permissions looked at", ""), said
+
+    first.deploy(digests["second"], f"CONTEXT={deployer}")
+    assert first.digests() == {digests["second"]}
+    first.make("rollback", f"CONTEXT={deployer}")
+    first.settled()
+
+
+def test_the_doctor_names_a_right_that_is_missing(first: Shop, deployer: str) -> None:
+    without = [one for one in BESIDE if one[1] != ["pods/log"]]
+    for one in role("Role", "deployer", without):
+        first.cluster.apply(json.dumps(one), "--force-conflicts", namespace=NAMESPACE)
+
+    said = first.make("doctor", f"CONTEXT={deployer}", check=False)
+
+    assert "permission to get pods/log" in said, said
+    assert "permission to create deployments.apps" in said, said
+    assert "permission to get pods:" not in said, said
+
+
+@pytest.mark.long
+def test_a_release_goes_on_while_the_api_server_is_away(
+    first: Shop, digests: dict[str, str]
+) -> None:
+    def pause() -> None:
+        first.cluster.run("pkill", "-STOP", "--exact", "kube-apiserver")
+        time.sleep(35)
+        first.cluster.run("pkill", "-CONT", "--exact", "kube-apiserver")
+
+    with first.users() as users:
+        away = threading.Timer(6, pause)
+        away.start()
+        said = first.deploy(digests["second"])
+        away.join()
+        first.settled()
+
+    print(f"the API server is away for 35 s: {users.noticed}")
+    assert "asking again" in said, said
+    assert users.noticed.failed == 0, users.noticed
+    assert first.digests() == {digests["second"]}
+    first.deploy(digests["first"])
+    first.settled()
 
 
 @pytest.mark.long

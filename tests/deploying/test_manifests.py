@@ -266,6 +266,7 @@ def test_versions_are_compared_as_numbers(version: str, number: tuple[int, int])
         ("v1", "ConfigMap", "configmaps"),
         ("apps/v1", "Deployment", "deployments.apps"),
         ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies.networking.k8s.io"),
+        ("networking.k8s.io/v1", "Ingress", "ingresses.networking.k8s.io"),
     ],
 )
 def test_kinds_are_asked_for_under_their_plural(api: str, kind: str, resource: str) -> None:
@@ -346,12 +347,18 @@ def test_the_doctor_asks_for_every_permission_that_the_page_lists(
     monkeypatch.chdir(services({"rollout": "canary", "datastore": "postgres"}))
     told = Told()
     list(doctor.permissions(told, cluster.split(cluster.build("production"))))
-    asked = {(verb, resource.partition(".")[0]) for _, _, verb, resource in told.asked}
+    asked = {
+        (verb, "/".join(filter(None, (resource.partition(".")[0], part.partition("=")[2]))))
+        for _, _, verb, resource, part in told.asked
+    }
     assert asked >= {
         *(("create", "deployments"), ("patch", "deployments"), ("create", "namespaces")),
         *(("get", "pods"), ("create", "pods"), ("delete", "pods"), ("get", "pods/log")),
         *(("create", "jobs"), ("delete", "jobs"), ("list", "replicasets")),
         *(("patch", "replicasets"), ("list", "endpointslices"), ("list", "events")),
-        *(("list", "horizontalpodautoscalers"), ("patch", "rollouts")),
+        *(
+            ("list", "horizontalpodautoscalers"),
+            ("patch", "rollouts"),
+            ("patch", "rollouts/status"),
+        ),
     }
-    assert ("patch", "rollouts.argoproj.io/status") in {one[2:] for one in told.asked}

@@ -289,6 +289,15 @@ def test_how_far_a_rollout_is(changes: dict[str, Any], state: str, says: str) ->
     assert says in progress.says
 
 
+def test_no_pods_are_no_release_that_serves() -> None:
+    """Somebody scaled to none, and the autoscaler leaves it so."""
+    none = {"replicas": 0}
+    scaled = deployment()
+    assert release.progress_of_deployment({**scaled, "spec": none}).state == "failed"
+    rollout = {"metadata": {"generation": 7}, "status": {**HEALTHY}, "spec": none}
+    assert release.progress_of_rollout(rollout, scaled).state == "failed"
+
+
 def pod(**status: Any) -> dict[str, Any]:
     return {"metadata": {"name": "signups-1"}, "status": {"containerStatuses": [status]}}
 

@@ -10,6 +10,7 @@ LABELS = {
     "app.kubernetes.io/instance": str,
     "app.kubernetes.io/part-of": str,
 }
+ANNOTATIONS = {"argocd.argoproj.io/sync-wave": str}
 ANALYSIS = {
     "templates": [{"templateName": str}],
     "args": [{"name": str, "valueFrom": {"podTemplateHashValue": str}}],
@@ -89,7 +90,7 @@ def problems_of(resource: dict[str, Any]) -> list[str]:
     kind = (resource["apiVersion"], resource["kind"])
     if kind not in SPECIFICATIONS:
         return [f"unknown kind {kind}"]
-    metadata = {"name": str, "namespace": str, "labels": LABELS}
+    metadata = {"name": str, "namespace": str, "labels": LABELS, "annotations": ANNOTATIONS}
     schema = {"apiVersion": str, "kind": str, "metadata": metadata, "spec": SPECIFICATIONS[kind]}
     return list(_differences(resource, schema, ""))
 

@@ -36,6 +36,7 @@ def test_every_two_choices_meet() -> None:
         assert met == set(product(values(one), values(other))), f"{one.name} and {other.name}"
 
 
+@pytest.mark.usefixtures("compiled_anew")
 @pytest.mark.parametrize("answers", PAIRWISE, ids=name)
 def test_the_same_answers_give_the_same_bytes(services: Services, answers: dict[str, Any]) -> None:
     assert files(services(answers)) == files(services(answers, again=1))
@@ -114,6 +115,7 @@ def test_empty_files_and_crowds_are_noticed(template: Path, tmp_path: Path) -> N
     assert len(found) == len(["at the root", "in all", "of an environment"])
 
 
+@pytest.mark.usefixtures("compiled_anew")
 def test_a_render_that_depends_on_chance_is_noticed(template: Path, tmp_path: Path) -> None:
     spoilt = mutated(
         template,

@@ -328,6 +328,43 @@ def values_of(value: Any, key: str) -> list[Any]:
     return here + [one for each in value.values() for one in values_of(each, key)]
 
 
+MIGRATION = (
+    "template/deploy/components/[% if datastore == 'postgres' %]migration[% endif %]"
+    "/kustomization.yaml.jinja"
+)
+WAVE = "argocd.argoproj.io/sync-wave"
+
+
+def out_of_order(clusters: Clusters, rollout: str) -> list[str]:
+    """Return what Argo CD applies too early or too late: after the migration come pods alone.
+
+    Before the next wave it waits for the health of what it applied, and these are not healthy
+    without pods: a rollback, too, would wait for what it is to heal.
+    """
+    return [
+        f"{environment}: {one['kind']}"
+        for environment in ENVIRONMENTS
+        for one in clusters(environment, rollout=rollout)
+        if (one["metadata"].get("annotations", {}).get(WAVE) == "1")
+        != (one["kind"] in ("Deployment", "HorizontalPodAutoscaler", "Rollout"))
+    ]
+
+
+@pytest.mark.parametrize("rollout", ROLLOUTS)
+def test_argo_cd_waits_for_the_migration_and_for_no_pods(clusters: Clusters, rollout: str) -> None:
+    assert out_of_order(clusters, rollout) == []
+
+
+def test_an_autoscaler_that_argo_cd_would_wait_for_is_noticed(
+    template: Path, tmp_path: Path
+) -> None:
+    kinds = "Deployment|HorizontalPodAutoscaler|Rollout"
+    clusters = spoilt(template, tmp_path, MIGRATION, kinds, "Deployment|Rollout")
+    assert out_of_order(clusters, "canary") == [
+        f"{environment}: HorizontalPodAutoscaler" for environment in ENVIRONMENTS
+    ]
+
+
 # -- flags and policy ------------------------------------------------------------------------------
 
 
