@@ -171,6 +171,7 @@ def test_whoever_may_do_what_the_page_says_can_deploy(
     assert "permission" not in said.replace("permissions looked at", ""), said
 
     first.deploy(digests["second"], f"CONTEXT={deployer}")
+    first.settled()
     assert first.digests() == {digests["second"]}
     first.make("rollback", f"CONTEXT={deployer}")
     first.settled()
