@@ -6,6 +6,8 @@ UV_VERSION := $(shell sed -n 's/^uv: *//p' tests/engines/versions.yaml)
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv-$(UV_VERSION))
 # Tests run the make of rendered services, which must not think that this one called it.
 RUN := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(UV) run --locked
+# Its services keep time for many, which clusters and stores of other tests would take from them.
+ALONE := tests/observability/test_alerts_live.py
 # Another project's active environment is not ours.
 unexport VIRTUAL_ENV
 
@@ -19,10 +21,11 @@ demo: $(UV) ## render a Python service into build/demo
 	@$(RUN) python -m slipway.maintainers demo
 
 test: $(UV) ## run every test that this machine can run
-	@$(RUN) pytest --numprocesses auto --dist loadfile
+	@$(RUN) pytest --numprocesses auto --dist loadfile --ignore $(ALONE)
+	@$(RUN) pytest $(ALONE)
 
 alerts: $(UV) ## cause every alert on every stack, with the real programs
-	@SLIPWAY_ALERT_STACKS="python node go" $(RUN) pytest tests/observability/test_alerts_live.py
+	@SLIPWAY_ALERT_STACKS="python node go" $(RUN) pytest $(ALONE)
 
 updates: $(UV) ## update services of every minor version, with every edit
 	@SLIPWAY_UPDATES=all $(RUN) pytest --numprocesses auto --dist loadfile tests/update
