@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -328,7 +329,7 @@ def wait(release: Release, seconds: float, watch: Callable[[], object] = lambda:
             if crash_loops(pods):
                 return Progress("failed", "new pods end again and again")
             if any(map(is_ready, pods)):
-                ready_by = until
+                ready_by = math.inf
             # A blue-green Rollout itself does not count while pods of an earlier release are kept.
             if time.monotonic() > ready_by:
                 return Progress("failed", f"no new pod became ready within {deadline} s")
