@@ -190,6 +190,7 @@ def test_the_doctor_names_a_right_that_is_missing(first: Shop, deployer: str) ->
 
 
 @pytest.mark.long
+@pytest.mark.quiet
 def test_a_release_goes_on_while_the_api_server_is_away(
     first: Shop, digests: dict[str, str]
 ) -> None:

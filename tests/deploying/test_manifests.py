@@ -1,6 +1,5 @@
 """What kubectl's Kustomize builds is read, renamed and turned into data as it is."""
 
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import yaml
 
 from tests.deploying.scripts import script
+from tests.kubectl import needs_kubectl
 from tests.render.reading import read_yaml
 from tests.services import Services
 
@@ -19,10 +19,6 @@ release = script("release")
 doctor = script("doctor")
 drill = script("drill")
 A, B = (f"sha256:{letter * 64}" for letter in "ab")
-
-needs_kubectl = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="kubectl is not on the PATH"
-)
 
 
 def built(service: Path, monkeypatch: pytest.MonkeyPatch, environment: str, digest: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.deploying.scripts import script
-from tests.deploying.test_refusals import needs_kubectl
+from tests.kubectl import needs_kubectl
 
 cluster = script("cluster")
 rollout = script("rollout")

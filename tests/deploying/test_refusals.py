@@ -3,7 +3,6 @@
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,15 +13,12 @@ import yaml
 
 from tests.deploying.conftest import kubeconfig
 from tests.deploying.scripts import FOLDER
+from tests.kubectl import needs_kubectl
 
 DIGEST = f"sha256:{'a' * 64}"
 EVERY = ("deploy", "diff", "status", "doctor", "rollback", "rollback-drill", "secret")
 # What a command needs to get as far as the cluster.
 NEEDS = {"deploy": (f"DIGEST={DIGEST}",), "diff": (f"DIGEST={DIGEST}",)}
-
-needs_kubectl = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="kubectl is not on the PATH"
-)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from slipway import metrics
 from slipway.dashboards import metric_names
 
 from tests.engines.queries import Queries
+from tests.kubectl import needs_kubectl
 from tests.maintenance import documents
 from tests.observability.rules import unreadable_promql
 from tests.observability.runbooks import Command, commands, commands_of, runbooks
@@ -353,7 +354,7 @@ def test_a_command_to_a_deployment_without_pods_is_noticed(
     assert len(about_another_workload(service)) == 1
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on the PATH")
+@needs_kubectl
 def test_kubectl_hands_commands_of_rollouts_to_their_plug_in(
     services: Services, tmp_path: Path
 ) -> None:
@@ -362,6 +363,13 @@ def test_kubectl_hands_commands_of_rollouts_to_their_plug_in(
     plug_in.write_text('#!/bin/sh\necho "$@"\n')
     plug_in.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def said(line: str) -> tuple[str, str]:
+        done = subprocess.run(
+            ["sh", "-c", line], env=environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout, done.stderr
+
     lines = [
         line
         for one in commands(services(SETS["canary"]))
@@ -370,15 +378,8 @@ def test_kubectl_hands_commands_of_rollouts_to_their_plug_in(
     ]
     assert lines
     for line in lines:
-        done = subprocess.run(
-            ["sh", "-c", line], env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.stdout == f"{line.removeprefix('kubectl argo rollouts ')}\n", done.stderr
-    [spoilt] = subprocess.run(
-        ["sh", "-c", "kubectl --namespace x argo rollouts undo y"],
-        env=environment, capture_output=True, text=True, check=False,
-    ).stderr.splitlines()  # fmt: skip
-    assert "before plugin name" in spoilt
+        assert said(line) == (f"{line.removeprefix('kubectl argo rollouts ')}\n", "")
+    assert "before plugin name" in said("kubectl --namespace x argo rollouts undo y")[1]
 
 
 @pytest.mark.engine("promtool")
@@ -424,22 +425,23 @@ def refused(one: Command, service: Path) -> str:
     return "" if done.returncode and "connection to the server" in said else said
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on the PATH")
+@needs_kubectl
 def test_kubectl_takes_every_command_up_to_the_cluster(service: Path) -> None:
     asked = {
         one.text: one
         for one in commands(service)
-        if one.text.startswith("kubectl ")
-        and not one.placeholders
-        and " argo rollouts " not in one.text  # a plug-in
+        if one.text.startswith("kubectl ") and not one.placeholders
     }
-    assert len(asked) >= 7
-    assert {
-        str(one): refused(one, service) for one in asked.values() if refused(one, service)
-    } == {}
+    assert len(asked) >= 8
+    answers = {
+        str(one): refused(one, service)
+        for one in asked.values()
+        if " argo rollouts " not in one.text  # a plug-in
+    }
+    assert {one: said for one, said in answers.items() if said} == {}
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on the PATH")
+@needs_kubectl
 @pytest.mark.parametrize(
     "text", ["kubectl get pods --selectors a=b", "kubectl roll undo x", "kubectl get pods --output"]
 )
